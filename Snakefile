@@ -1,0 +1,43 @@
+# One experiment, from its file to its report. A table of contents: each stage has its rule file,
+# each rule one `tadsr` command. `tadsr run` calls this with the right flags; plain
+# `snakemake --config experiment=ablations/demo.yaml --cores 2` works too.
+from tadsr.plan import Plan
+
+PLAN = Plan.load(config.get("experiment", "ablations/demo.yaml"))
+E = PLAN.argument
+JOBS = PLAN.jobs
+RECEIPT = {job: str(PLAN.receipt(job)) for job in JOBS}
+INPUTS = {job.id: [RECEIPT[name] for name in job.inputs] for job in JOBS.values()}
+RECEIPTS = f"{PLAN.root}/jobs"
+LOGS = f"{PLAN.root}/logs"
+
+
+wildcard_constraints:
+    job="[a-z0-9_-]+",
+
+
+localrules:
+    all,
+
+
+rule all:
+    input:
+        RECEIPT["publish"],
+    message:
+        "everything is done"
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/weights.smk"
+include: "workflow/rules/teacher.smk"
+include: "workflow/rules/targets.smk"
+include: "workflow/rules/student.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/compare.smk"
+include: "workflow/rules/report.smk"
+include: "workflow/rules/publish.smk"
+
+
+# A failed job leaves holes: compare and report show what there is, marked, without receipts.
+onerror:
+    shell("tadsr report {E:q} --partial > {LOGS:q}/report.partial.log 2>&1 || true")

@@ -1,0 +1,82 @@
+"""The command line: `tadsr <command>`; a table of contents of `tadsr.commands`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from tadsr import __version__
+from tadsr.errors import TadsrError
+
+COMMANDS = {
+    "run": "the whole experiment, from data to report",
+    "plan": "the jobs of an experiment and what they will cost",
+    "status": "where each cell of the grid stands",
+    "schema": "the experiment file's schema, or every default",
+    "data": "stage: make the data sets",
+    "weights": "metric weights: list, fetch, check",
+    "teacher": "stage: train the teacher",
+    "targets": "stage: store the teacher's answers",
+    "student": "stage: distil the students of a job",
+    "evaluate": "stage: upscale the test sets and measure",
+    "compare": "stage: statistics and verdicts",
+    "report": "stage: tables, figures and the HTML page",
+    "publish": "stage: write everything to MLflow",
+}
+"""In the order of the data's way."""
+
+
+def build_parser(command: str | None) -> argparse.ArgumentParser:
+    """The parser; only the module of `command` is imported, so that start-up stays fast."""
+    parser = argparse.ArgumentParser(
+        prog="tadsr",
+        description="Ablation and benchmark suite for one-step diffusion super-resolution.",
+    )
+    parser.add_argument("--version", action="version", version=f"tadsr {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="command", required=True)
+    for name, text in COMMANDS.items():
+        sub = subparsers.add_parser(name, help=text, description=text[:1].upper() + text[1:] + ".")
+        if name == command:
+            importlib.import_module(f"tadsr.commands.{name}").add_arguments(sub)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; a user's mistake is one line on stderr and a non-zero exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    command = next((a for a in arguments if not a.startswith("-")), None)
+    _quiet_libraries()
+    try:
+        parser = build_parser(command)
+        if command == "run":
+            known, extra = parser.parse_known_args(arguments)
+            known.snakemake = extra
+        else:
+            known = parser.parse_args(arguments)
+        module = importlib.import_module(f"tadsr.commands.{known.command}")
+        return int(module.run(known))
+    except TadsrError as error:
+        print(f"tadsr: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("tadsr: stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _quiet_libraries() -> None:
+    """Silence notices of libraries that say nothing about the experiment."""
+    os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    logging.getLogger("diffusers").setLevel(logging.ERROR)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""What every command shares: its arguments, and the life of a job."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tadsr.errors import ConfigError, TadsrError, nearest
+from tadsr.files import write_json, write_text
+from tadsr.plan import Job, Plan
+from tadsr.plan.receipts import write_receipt
+from tadsr.runs import Progress
+
+
+def add_experiment_arguments(parser: argparse.ArgumentParser) -> None:
+    """The experiment file, overrides and the results folder: the same on every command."""
+    parser.add_argument("experiment", help="experiment file (YAML), or a frozen experiment.json")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
+                        help="change a setting, such as student.training.images=480")  # fmt: skip
+    parser.add_argument("--results", default="results", metavar="DIR",
+                        help="where results lie (default: results)")  # fmt: skip
+
+
+def add_job_arguments(parser: argparse.ArgumentParser, *, named: bool) -> None:
+    """Arguments of a stage command; `named` stages are told which job to do."""
+    add_experiment_arguments(parser)
+    if named:
+        parser.add_argument("job", nargs="*", help="which jobs (default: all of the stage)")
+    parser.add_argument("--expect", metavar="DIGEST",
+                        help="refuse to run if the job's recipe digest is another")  # fmt: skip
+
+
+def load_plan(args: argparse.Namespace) -> Plan:
+    """The plan for a command's arguments."""
+    return Plan.load(args.experiment, args.overrides, args.results)
+
+
+@dataclass
+class JobContext:
+    """A job under way: where it reports to, and what its receipt will hold."""
+
+    plan: Plan
+    job: Job
+    progress: Progress
+    cells: dict[str, dict[str, str]] = field(default_factory=dict)
+    startup: float = 0.0
+
+    def work_begins(self) -> None:
+        """Mark the end of start-up: interpreter and library imports are behind us."""
+        if not self.startup:
+            self.startup = _seconds_since_process_start()
+
+    def record(self, cell: str, status: str, content: str) -> None:
+        """Note a finished cell for the receipt."""
+        self.cells[cell] = {"status": status, "content": content}
+
+
+def selected_jobs(plan: Plan, args: argparse.Namespace, stage: str) -> list[Job]:
+    """The jobs a command line names, `--expect` checked."""
+    jobs = {job.name: job for job in plan.stage(stage)}
+    names = getattr(args, "job", None) or list(jobs)
+    for name in names:
+        if name not in jobs:
+            raise ConfigError(f"tadsr {stage}: no job '{name}': {nearest(name, list(jobs))}")
+    chosen = [jobs[name] for name in names]
+    if args.expect:
+        for job in chosen:
+            if job.digest != args.expect:
+                raise TadsrError(
+                    f"{args.experiment}: the recipe of {job.id} is {job.digest[:12]}, expected "
+                    f"{args.expect[:12]}: the settings changed since; run `tadsr run` again"
+                )
+    return chosen
+
+
+@contextmanager
+def job_context(plan: Plan, job: Job) -> Iterator[JobContext]:
+    """Carry a job out: progress while it runs, then its receipt, or the reason of its failure."""
+    failure = plan.log(job.id).with_suffix(".failed")
+    failure.unlink(missing_ok=True)
+    progress_path = plan.progress(job.id)
+    context = JobContext(plan, job, Progress(progress_path, max(len(job.cells), 1)))
+    begun = time.monotonic()
+    started = _seconds_since_process_start()
+    try:
+        yield context
+    except Exception as error:
+        write_text(failure, " ".join(str(error).split())[:500] or type(error).__name__)
+        raise
+    finally:
+        progress_path.unlink(missing_ok=True)
+    if job.id != "report":
+        write_receipt(plan, job.id, context.cells)
+    wall = started + time.monotonic() - begun
+    timing = {"seconds": round(wall, 2), "startup": round(context.startup or started, 2)}
+    write_json(plan.log(job.id).with_suffix(".time.json"), timing)
+
+
+def _seconds_since_process_start() -> float:
+    """Seconds since the kernel made this process (0 where /proc does not exist)."""
+    stat = Path("/proc/self/stat")
+    if not stat.is_file():
+        return 0.0
+    ticks = int(stat.read_text().rsplit(")", 1)[1].split()[19])
+    uptime = float(Path("/proc/uptime").read_text().split()[0])
+    return max(0.0, uptime - ticks / os.sysconf("SC_CLK_TCK"))
+
+
+def choose_device(wanted: str) -> str:
+    """`cpu` or `cuda` for `auto`, `cpu`, `cuda`; asking for CUDA where there is none is an error."""
+    import torch
+
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise TadsrError("execution.device: cuda was asked for, but torch sees no GPU; use auto")
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return wanted

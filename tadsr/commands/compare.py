@@ -1,0 +1,126 @@
+"""`tadsr compare`: all scores to statistics and verdicts, as plain data in comparison/."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tadsr.commands.common import add_job_arguments, job_context, load_plan, selected_jobs
+from tadsr.files import atomic_path, digest_files, write_json
+from tadsr.plan import Plan
+from tadsr.runs.folder import read_card
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    add_job_arguments(parser, named=False)
+    parser.add_argument("--partial", action="store_true",
+                        help="compare what there is, without a receipt")  # fmt: skip
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compare, and write the receipt unless the comparison is partial."""
+    plan = load_plan(args)
+    if args.partial:
+        compare_all(plan)
+        return 0
+    for job in selected_jobs(plan, args, "compare"):
+        with job_context(plan, job) as context:
+            folder = compare_all(plan)
+            content = digest_files(folder, ("*.parquet", "*.json"))
+            context.record("compare", "done", content)
+    return 0
+
+
+def compare_all(plan: Plan) -> Path:
+    """Gather every score that belongs to the experiment and write comparison/."""
+    from tadsr.evaluation.scores import gather
+
+    experiment = plan.experiment
+    folder = plan.root / "comparison"
+    folder.mkdir(parents=True, exist_ok=True)
+    cells = grid_cells(plan)
+    upscalers = [*experiment.evaluation.models,
+                 *(f"{c['variant']}/seed-{c['seed']}" for c in cells if c["status"] == "done")]  # fmt: skip
+    scores, cards, missing = gather(plan.root, list(experiment.data.test), upscalers)
+    write_parquet(folder / "scores.parquet", scores)
+    write_json(folder / "cards.json", cards)
+    write_json(folder / "missing.json", missing)
+    write_json(folder / "cells.json", cells)
+    write_json(folder / "timing.json", read_timing(plan, upscalers))
+    write_statistics(plan, folder, scores, cells)
+    return folder
+
+
+def grid_cells(plan: Plan) -> list[dict[str, Any]]:
+    """What became of each cell of the grid, from its run card."""
+    rows = []
+    for cell in plan.experiment.cells():
+        card = read_card(plan.student(cell.name)) or {}
+        status = card.get("status", "missing")
+        rows.append({
+            "variant": cell.variant, "seed": cell.seed,
+            "status": "missing" if status == "running" else status,
+            "message": card.get("message", ""), "results": card.get("results", {}),
+            "seconds": card.get("seconds"),
+        })  # fmt: skip
+    return rows
+
+
+def write_statistics(
+    plan: Plan, folder: Path, scores: pd.DataFrame, cells: list[dict[str, Any]]
+) -> None:
+    """Means, comparisons with the reference, and alarms."""
+    from tadsr.compare import Comparison, Summary, compare, find_alarms, summarize, to_frame
+
+    experiment = plan.experiment
+    diverged = {
+        variant: [c["seed"] for c in cells if c["variant"] == variant and c["status"] == "diverged"]
+        for variant in experiment.variants
+    }
+    directions = {spec.id: spec.direction for spec in experiment.evaluation.specs()}
+    comparable = experiment.reference in set(scores["variant"])
+    summaries = summarize(scores, diverged=diverged) if len(scores) else []
+    comparisons = compare(
+        scores, experiment.reference,
+        [(endpoint.dataset, endpoint.metric) for endpoint in experiment.primary],
+        directions=directions, diverged=diverged,
+        margins={e.metric: e.margin for e in experiment.primary if e.margin is not None},
+    ) if comparable else []  # fmt: skip
+    write_parquet(folder / "means.parquet", to_frame(summaries, Summary))
+    write_parquet(folder / "comparisons.parquet", to_frame(comparisons, Comparison))
+    alarms = [asdict(alarm) for alarm in find_alarms(comparisons, summaries)]
+    if not comparable:
+        text = f"The reference variant '{experiment.reference}' has no scores: no comparisons."
+        alarms.append({"kind": "no_reference", "variant": experiment.reference, "dataset": "",
+                       "metric": "", "text": text})  # fmt: skip
+    write_json(folder / "alarms.json", alarms)
+
+
+def read_timing(plan: Plan, upscalers: list[str]) -> dict[str, float]:
+    """Median seconds per image of each upscaler, over the test sets, where measured."""
+    from statistics import median
+
+    from tadsr.evaluation.scores import read_seconds
+
+    timing = {}
+    for name in upscalers:
+        seconds = [
+            value
+            for dataset in plan.experiment.data.test
+            for value in read_seconds(plan.evaluation(name) / dataset)
+        ]
+        if seconds:
+            timing[name] = round(median(seconds), 5)
+    return timing
+
+
+def write_parquet(path: Path, frame: pd.DataFrame) -> None:
+    """Write a frame in one step."""
+    with atomic_path(path) as temporary:
+        frame.to_parquet(temporary, index=False)

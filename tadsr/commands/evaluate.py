@@ -1,0 +1,114 @@
+"""`tadsr evaluate`: upscale the test sets with the upscalers of a job, and measure."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from tadsr.commands.common import (
+    JobContext,
+    add_job_arguments,
+    choose_device,
+    job_context,
+    load_plan,
+    selected_jobs,
+)
+from tadsr.errors import TadsrError
+from tadsr.files import Lock, sha256_file
+from tadsr.plan import Plan, recipes
+from tadsr.plan.receipts import content_of
+from tadsr.runs.folder import lock_path, read_card
+
+if TYPE_CHECKING:
+    from tadsr.evaluation import Upscaler
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    add_job_arguments(parser, named=True)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate each upscaler of the job on each test set."""
+    plan = load_plan(args)
+    for job in selected_jobs(plan, args, "evaluate"):
+        with job_context(plan, job) as context:
+            failed = []
+            for index, name in enumerate(job.cells):
+                context.progress.start_cell(index, name)
+                try:
+                    evaluate_upscaler(context, name)
+                except TadsrError as error:
+                    print(f"evaluate {name}: failed: {error}", flush=True)
+                    failed.append(f"{name}: {error}")
+            if failed:
+                raise TadsrError(f"{len(failed)} of {len(job.cells)} models failed; {failed[0]}")
+    return 0
+
+
+def evaluate_upscaler(context: JobContext, name: str) -> None:
+    """Score one upscaler on every test set; a diverged student is recorded and left out."""
+    plan = context.plan
+    folder = plan.evaluation(name)
+    content = upscaler_content(plan, name)
+    if content is None:
+        print(f"evaluate {name}: diverged, nothing to evaluate", flush=True)
+        context.record(name, "diverged", "")
+        return
+    with Lock(lock_path(folder), f"evaluating {name}", wait=True):
+        for dataset in plan.experiment.data.test:
+            digest = evaluate_on(context, name, content, dataset)
+            context.record(f"{name}@{dataset}", "done", digest)
+
+
+def evaluate_on(context: JobContext, name: str, content: str, dataset: str) -> str:
+    """Score one upscaler on one test set; returns the digest of the score file."""
+    from tadsr.evaluation import evaluate_dataset
+
+    plan = context.plan
+    experiment = plan.experiment
+    device = choose_device(experiment.execution.device)
+    context.work_begins()
+    folder = plan.evaluation(name)
+    identity = {
+        "upscaler": name,
+        "upscaler_content": content,
+        "dataset": dataset,
+        "dataset_content": content_of(plan, "data", dataset),
+        "recipe": recipes.evaluation(experiment, name, dataset).digest,
+    }
+    scores = folder / f"{dataset}.parquet"
+    outcome = evaluate_dataset(
+        upscaler_factory(plan, name, device), plan.dataset(dataset), scores, folder / dataset,
+        experiment.evaluation.specs(), identity, device=device, progress=context.progress,
+        threads=experiment.evaluation.threads,
+    )  # fmt: skip
+    shown = "  ".join(f"{metric} {value:.4f}" for metric, value in outcome.means.items())
+    print(f"evaluate {name} on {dataset}: {shown}", flush=True)
+    for metric, reason in outcome.missing.items():
+        print(f"  {metric} is missing: {reason}", flush=True)
+    return sha256_file(scores)
+
+
+def upscaler_content(plan: Plan, name: str) -> str | None:
+    """Content digest of what an upscaler was made from; None if that student diverged."""
+    if name == "bicubic":
+        return "bicubic"
+    folder = plan.teacher if name.startswith("teacher-") else plan.student(name)
+    card = read_card(folder)
+    if card is None or card["status"] not in ("done", "diverged"):
+        raise TadsrError(f"{folder}: no finished model there; run `tadsr run` first")
+    return None if card["status"] == "diverged" else str(card["content"])
+
+
+def upscaler_factory(plan: Plan, name: str, device: str) -> Callable[[], Upscaler]:
+    """How to load an upscaler, if it turns out that images are missing."""
+    from tadsr.evaluation import Bicubic, PipelineUpscaler
+
+    if name == "bicubic":
+        return Bicubic
+    teacher = name.startswith("teacher-")
+    folder = plan.teacher if teacher else plan.student(name)
+    steps = int(name.split("-")[1]) if teacher else 1
+    return lambda: PipelineUpscaler(folder / "model", steps, device)

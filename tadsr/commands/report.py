@@ -1,0 +1,34 @@
+"""`tadsr report`: tables, figures and the self-contained page."""
+
+from __future__ import annotations
+
+import argparse
+
+from tadsr.commands.common import add_job_arguments, job_context, load_plan, selected_jobs
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    add_job_arguments(parser, named=False)
+    parser.add_argument("--partial", action="store_true",
+                        help="compare and report what there is, with the holes marked")  # fmt: skip
+
+
+def run(args: argparse.Namespace) -> int:
+    """Build the report from comparison/, run cards, curves and images."""
+    from tadsr.report import build_report, main_tables_text
+
+    plan = load_plan(args)
+    if args.partial:
+        from tadsr.commands.compare import compare_all
+
+        compare_all(plan)
+        page = build_report(plan.experiment, plan.root, partial=True)
+    else:
+        for job in selected_jobs(plan, args, "report"):
+            with job_context(plan, job) as context:
+                context.work_begins()
+                page = build_report(plan.experiment, plan.root)
+    print(main_tables_text(plan.root, plan.experiment))
+    print(f"report: {page}")
+    return 0

@@ -1,0 +1,76 @@
+"""`tadsr student`: distil the students of a job, seed by seed."""
+
+from __future__ import annotations
+
+import argparse
+import traceback
+
+from tadsr.commands.common import (
+    JobContext,
+    add_job_arguments,
+    choose_device,
+    job_context,
+    load_plan,
+    selected_jobs,
+)
+from tadsr.config.experiment import Cell
+from tadsr.errors import TadsrError
+from tadsr.plan import recipes
+from tadsr.plan.artefacts import model_content
+from tadsr.plan.receipts import content_of
+from tadsr.runs import Run
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    add_job_arguments(parser, named=True)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train each cell of the job. One that crashes does not stop the others, but fails the job."""
+    plan = load_plan(args)
+    cells = {cell.name: cell for cell in plan.experiment.cells()}
+    for job in selected_jobs(plan, args, "student"):
+        with job_context(plan, job) as context:
+            failed = []
+            for index, name in enumerate(job.cells):
+                context.progress.start_cell(index, name)
+                try:
+                    train_cell(context, cells[name])
+                except Exception as error:
+                    if not isinstance(error, TadsrError):
+                        traceback.print_exc()
+                    print(f"student {name}: failed: {error}", flush=True)
+                    failed.append(f"{name}: {error}")
+            if failed:
+                raise TadsrError(f"{len(failed)} of {len(job.cells)} students failed; {failed[0]}")
+    return 0
+
+
+def train_cell(context: JobContext, cell: Cell) -> None:
+    """Train one student, or find it finished; divergence is a result, not a failure."""
+    plan = context.plan
+    recipe = recipes.student(plan.experiment, cell).as_dict()
+    pool_name = recipes.pool_name(plan.experiment, cell.targets)
+    upstream = {
+        "targets": content_of(plan, f"targets/{pool_name}", pool_name),
+        "teacher": content_of(plan, "teacher", "teacher"),
+    }
+    folder = plan.student(cell.name)
+    with Run.open(folder, recipe, upstream, root=plan.root, content=model_content) as student:
+        if not student.finished:
+            from tadsr.distillation.student import train_student
+
+            context.work_begins()
+            outcome = train_student(
+                cell.student, cell.seed, plan.teacher / "model", plan.pool(cell), folder,
+                device=choose_device(plan.experiment.execution.device),
+                progress=context.progress,
+            )  # fmt: skip
+            student.finish(outcome.status, model_content(folder), results=outcome.results,
+                           message=outcome.message)  # fmt: skip
+        card = student.card
+        print(f"student {cell.name}: {card['status']} {card['message']} {card['results']}",
+              flush=True)  # fmt: skip
+    context.record(cell.name, card["status"], card["content"])
+

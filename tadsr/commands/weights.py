@@ -1,0 +1,75 @@
+"""`tadsr weights`: what the metrics need, whether it is here, and how to get it."""
+
+from __future__ import annotations
+
+import argparse
+
+from tadsr.commands.common import add_job_arguments, job_context, load_plan, selected_jobs
+from tadsr.errors import ConfigError, TadsrError, nearest
+from tadsr.plan import Plan
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the sub-commands."""
+    sub = parser.add_subparsers(dest="action", metavar="action", required=True)
+    sub.add_parser("list", help="every file that a metric needs, and whether it is here")
+    fetch = sub.add_parser("fetch", help="download files by name (default: all)")
+    fetch.add_argument("names", nargs="*")
+    check = sub.add_parser("check", help="stage: record what an experiment's metrics have")
+    add_job_arguments(check, named=False)
+
+
+def run(args: argparse.Namespace) -> int:
+    """List, fetch or check."""
+    actions = {"list": list_weights, "fetch": fetch_weights, "check": check_weights}
+    return actions[args.action](args)
+
+
+def list_weights(args: argparse.Namespace) -> int:
+    """Print one line per file of the catalogue."""
+    from tadsr.weights import CATALOG, Present, status, weights_home
+
+    print(f"weights in {weights_home()}")
+    for name in CATALOG:
+        found = status(name)
+        text = f"here: {found.path}" if isinstance(found, Present) else f"missing: {found.reason}"
+        print(f"{name:14} {text}")
+    return 0
+
+
+def fetch_weights(args: argparse.Namespace) -> int:
+    """Fetch the named files; exit code 1 if one could not be had."""
+    from tadsr.weights import CATALOG, Present, fetch
+
+    for name in args.names:
+        if name not in CATALOG:
+            raise ConfigError(f"tadsr weights fetch: no '{name}': {nearest(name, list(CATALOG))}")
+    found = fetch(args.names or list(CATALOG), progress=print, force=True)
+    missing = [name for name, state in found.items() if not isinstance(state, Present)]
+    if missing:
+        raise TadsrError(f"could not be had: {', '.join(missing)} (see above)")
+    return 0
+
+
+def check_weights(args: argparse.Namespace) -> int:
+    """Write the receipt of what is here; offline."""
+    plan = load_plan(args)
+    for job in selected_jobs(plan, args, "weights"):
+        with job_context(plan, job) as context:
+            for name, (state, digest) in weights_state(plan).items():
+                context.record(name, state, digest)
+                print(f"weights {name}: {state}", flush=True)
+    return 0
+
+
+def weights_state(plan: Plan) -> dict[str, tuple[str, str]]:
+    """Name to (here or missing, file digest) of each file the experiment's metrics need."""
+    from tadsr.files import sha256_file
+    from tadsr.weights import Present, status
+
+    state = {}
+    for name in plan.jobs["weights"].cells:
+        found = status(name)
+        here = isinstance(found, Present)
+        state[name] = ("here", sha256_file(found.path)) if here else ("missing", "")
+    return state

@@ -1,0 +1,23 @@
+"""Scores to statistics and verdicts: plain data in, plain data out, no torch."""
+
+from tadsr.compare.alarms import Alarm, find_alarms
+from tadsr.compare.claims import PopulationClaim, RecipeClaim, WeightsClaim
+from tadsr.compare.comparison import compare, summarize
+from tadsr.compare.results import Comparison, SeedMean, Summary, from_frame, to_frame
+from tadsr.compare.verdicts import VERDICTS
+
+__all__ = [
+    "VERDICTS",
+    "Alarm",
+    "Comparison",
+    "PopulationClaim",
+    "RecipeClaim",
+    "SeedMean",
+    "Summary",
+    "WeightsClaim",
+    "compare",
+    "find_alarms",
+    "from_frame",
+    "summarize",
+    "to_frame",
+]

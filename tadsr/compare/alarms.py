@@ -1,0 +1,155 @@
+"""What a reader of the tables must not miss: found in plain data, told in one sentence each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+
+from tadsr.compare.results import Comparison, Summary
+
+UNSTABLE_LEVEL = 0.01
+"""Chance of one or more false `unstable_seed` alarms in a (dataset, metric)."""
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """One thing to look at before believing a number."""
+
+    kind: str
+    """`diverged`, `perception_up_fidelity_down`, `unstable_seed`, `copied_seeds` or
+    `images_left_out`."""
+    variant: str
+    dataset: str
+    """Empty where it concerns every data set."""
+    metric: str
+    """Empty where it concerns every metric."""
+    text: str
+
+
+def find_alarms(
+    comparisons: Sequence[Comparison],
+    summaries: Sequence[Summary],
+    *,
+    needs_reference: Mapping[str, bool] | None = None,
+) -> list[Alarm]:
+    """All alarms of `compare` and `summarize` results, in a fixed order.
+
+    `needs_reference` says which metrics are full-reference; what is not in it is looked up in
+    `tadsr.config.metrics.METRICS`, and a metric known to neither raises no trade-off alarm.
+    """
+    return [
+        *_diverged(summaries),
+        *_trade_offs(comparisons, needs_reference or {}),
+        *_unstable_seeds(summaries),
+        *_copied_seeds(summaries),
+        *_images_left_out(comparisons),
+    ]
+
+
+def _diverged(summaries: Sequence[Summary]) -> Iterable[Alarm]:
+    """One alarm per variant with diverged seeds."""
+    counts = {s.variant: (s.diverged, s.seeds_total) for s in summaries if s.diverged}
+    for variant, (some, total) in sorted(counts.items()):
+        yield Alarm("diverged", variant, "", "", f"{variant}: diverged {some}/{total} seeds")
+
+
+def _trade_offs(
+    comparisons: Sequence[Comparison], needs_reference: Mapping[str, bool]
+) -> Iterable[Alarm]:
+    """No-reference metrics up while full-reference metrics go down: texture that is not there.
+
+    Up and down by the recipe interval; trained variants only.
+    """
+    from tadsr.config.metrics import METRICS
+
+    known = {name: spec.needs_reference for name, spec in METRICS.items()} | dict(needs_reference)
+    trained = [c for c in comparisons if c.seeds_total and c.metric in known]
+    trained.sort(key=lambda c: (c.dataset, c.variant, c.metric))
+    for (dataset, variant), group in groupby(trained, key=lambda c: (c.dataset, c.variant)):
+        members = list(group)
+        up = [c.metric for c in members if not known[c.metric] and _moved(c, better=True)]
+        down = [c.metric for c in members if known[c.metric] and _moved(c, better=False)]
+        if up and down:
+            text = (
+                f"{variant} on {dataset}: {', '.join(up)} improved while {', '.join(down)} got "
+                "worse; look at the images for detail that the reference does not have"
+            )
+            yield Alarm("perception_up_fidelity_down", variant, dataset, "", text)
+
+
+def _moved(comparison: Comparison, *, better: bool) -> bool:
+    """Whether the whole recipe interval lies on the better (or worse) side of 0."""
+    low, high = comparison.low, comparison.high
+    if low is None or high is None or comparison.higher_is_better is None:
+        return False
+    return low > 0 if comparison.higher_is_better == better else high < 0
+
+
+def _unstable_seeds(summaries: Sequence[Summary]) -> Iterable[Alarm]:
+    """A seed far from its variant's other seeds, measured by the scatter of all other seeds.
+
+    With three seeds one cannot stand out from its own two siblings, so the scatter is pooled
+    within all variants of the (dataset, metric), leaving the seed itself out (a deleted-residual
+    t test, Bonferroni over the seeds tested).
+    """
+    from scipy.special import stdtr
+
+    seeded = sorted(
+        (s for s in summaries if s.n_seeds >= 2), key=lambda s: (s.dataset, s.metric, s.variant)
+    )
+    for _, group in groupby(seeded, key=lambda s: (s.dataset, s.metric)):
+        members = list(group)
+        squares = {s.variant: _squares([item.mean for item in s.per_seed]) for s in members}
+        pooled, df = sum(squares.values()), sum(s.n_seeds - 1 for s in members) - 1
+        tested = [s for s in members if s.n_seeds >= 3]
+        limit = UNSTABLE_LEVEL / max(1, sum(s.n_seeds for s in tested))
+        for summary in tested:
+            for item in summary.per_seed:
+                rest = [other.mean for other in summary.per_seed if other is not item]
+                distance = item.mean - float(np.mean(rest))
+                within = pooled - squares[summary.variant] + _squares(rest)
+                error = float(np.sqrt(within / df * (1 + 1 / len(rest))))
+                p_value = 2 * stdtr(df, -abs(distance) / error) if error else float(distance == 0)
+                if p_value < limit:
+                    yield _unstable(summary, item.seed, distance, error)
+
+
+def _squares(values: Sequence[float]) -> float:
+    """Sum of squared deviations from the mean."""
+    return float(np.var(values) * len(values))
+
+
+def _unstable(summary: Summary, seed: int, distance: float, error: float) -> Alarm:
+    """The alarm of one seed."""
+    size = f", {abs(distance) / error:.1f} standard errors" if error else ""
+    text = (
+        f"{summary.variant} seed {seed} on {summary.dataset} by {summary.metric}: its mean lies "
+        f"{distance:+.4g} from the other seeds'{size}; look at its training curves"
+    )
+    return Alarm("unstable_seed", summary.variant, summary.dataset, summary.metric, text)
+
+
+def _copied_seeds(summaries: Sequence[Summary]) -> Iterable[Alarm]:
+    """Seeds with the same scores on every image: the same weights under two names."""
+    for s in sorted(summaries, key=lambda s: (s.dataset, s.metric, s.variant)):
+        if s.distinct_seeds < s.n_seeds:
+            text = (
+                f"{s.variant} on {s.dataset} by {s.metric}: {s.n_seeds} seeds hold only "
+                f"{s.distinct_seeds} different sets of scores; copies are no replicates"
+            )
+            yield Alarm("copied_seeds", s.variant, s.dataset, s.metric, text)
+
+
+def _images_left_out(comparisons: Sequence[Comparison]) -> Iterable[Alarm]:
+    """Comparisons that not every image of the data set entered."""
+    for c in sorted(comparisons, key=lambda c: (c.dataset, c.metric, c.variant)):
+        if c.images_left_out:
+            text = (
+                f"{c.variant} against {c.reference} on {c.dataset} by {c.metric}: "
+                f"{c.images_left_out} of {c.n_images + c.images_left_out} images lack a score "
+                "and were left out; evaluate again"
+            )
+            yield Alarm("images_left_out", c.variant, c.dataset, c.metric, text)

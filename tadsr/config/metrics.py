@@ -1,0 +1,76 @@
+"""What is asked of a metric: the torch-free half of `tadsr.metrics`.
+
+Adding a metric that pyiqa knows is one entry of `METRICS`, or one mapping in the experiment file.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tadsr.config.base import Config, Name
+
+
+class MetricSpec(Config):
+    """A metric as it is asked for; what was used to compute it is its *metric card*."""
+
+    id: Name
+    """Column name in every score file and table."""
+    title: str
+    """Name in tables and figures."""
+    pyiqa: str
+    """Name for `pyiqa.create_metric`."""
+    higher_is_better: bool
+    needs_reference: bool
+    options: dict[str, Any] = {}
+    """Keyword arguments for `pyiqa.create_metric`."""
+    weights: tuple[str, ...] = ()
+    """Names in the weights catalogue, without which the metric is missing."""
+    color_space: str = "RGB"
+    decimals: int = 3
+    border_crop: int = 0
+    """Pixels cut from each side before the metric (the `classic` protocol cuts `scale`)."""
+
+    @property
+    def arrow(self) -> str:
+        """Direction of improvement, for headings."""
+        return "↑" if self.higher_is_better else "↓"
+
+    @property
+    def direction(self) -> str:
+        """`higher` or `lower`."""
+        return "higher" if self.higher_is_better else "lower"
+
+
+_Y = {"test_y_channel": True, "color_space": "ycbcr"}
+
+METRICS: dict[str, MetricSpec] = {
+    spec.id: spec
+    for spec in (
+        MetricSpec(id="psnr", title="PSNR-Y", pyiqa="psnr", higher_is_better=True,
+                   needs_reference=True, options=_Y, color_space="Y of YCbCr", decimals=2),
+        MetricSpec(id="ssim", title="SSIM-Y", pyiqa="ssim", higher_is_better=True,
+                   needs_reference=True, options=_Y, color_space="Y of YCbCr", decimals=4),
+        MetricSpec(id="lpips", title="LPIPS", pyiqa="lpips", higher_is_better=False,
+                   needs_reference=True, weights=("alexnet", "lpips-alex"), decimals=4),
+        MetricSpec(id="clipiqa", title="CLIPIQA", pyiqa="clipiqa", higher_is_better=True,
+                   needs_reference=False, weights=("clip-rn50",), decimals=4),
+        MetricSpec(id="musiq", title="MUSIQ", pyiqa="musiq", higher_is_better=True,
+                   needs_reference=False, weights=("musiq-koniq",), decimals=2),
+        MetricSpec(id="niqe", title="NIQE", pyiqa="niqe", higher_is_better=False,
+                   needs_reference=False, weights=("niqe",), color_space="Y of YCbCr",
+                   decimals=3),
+    )
+}  # fmt: skip
+"""The metrics known by name; protocol of SinSR / TAD-SR (Y channel, no border crop)."""
+
+
+def metric_for(name: str, preset: str) -> MetricSpec:
+    """The metric `name` under a preset.
+
+    `paper`: as published for SinSR and TAD-SR. `classic`: PSNR and SSIM with a border crop of
+    `scale` pixels, as in the bicubic super-resolution literature.
+    """
+    spec = METRICS[name]
+    if preset == "classic" and name in ("psnr", "ssim"):
+        return spec.model_copy(update={"border_crop": 4})
+    return spec

@@ -1,0 +1,159 @@
+"""The one reader and writer of pictures.
+
+Whatever a user hands over (EXIF orientation, palette, grey, CMYK, alpha, 16 bit) becomes one
+thing, an 8-bit RGB array; whatever cannot is a `DataError` that names the file.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from tadsr.errors import DataError
+from tadsr.files import atomic_path
+
+MAX_PIXELS = 80_000_000
+"""Larger pictures are refused before decoding: 80 megapixels are 240 MB as 8-bit RGB."""
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".jp2")
+
+# A closed list, so that a hostile file never reaches an exotic decoder (EPS runs a program).
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000")
+
+RGB8 = NDArray[np.uint8]
+
+
+def read_rgb(path: Path | str, max_pixels: int = MAX_PIXELS) -> RGB8:
+    """Read a picture as an (H, W, 3) uint8 RGB array, upright.
+
+    EXIF orientation is applied; palettes, grey and CMYK are converted (colour profiles are
+    ignored, as is usual in super-resolution); transparency is composited on white, the page most
+    pictures are shown on; 16-bit grey is scaled by 1/257 and rounded. Pillow reads 16-bit colour
+    by its high byte, which is exact for promoted 8-bit values and at most one level off for
+    others. Of an animation the first frame counts.
+
+    Raises:
+        DataError: the file is missing, empty, truncated, no picture, of more than `max_pixels`
+            pixels (checked before decoding), or holds floating-point values.
+    """
+    path = Path(path)
+    try:
+        if path.stat().st_size == 0:
+            raise DataError(f"{path}: the file is empty; copy or download it again")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    try:
+        with warnings.catch_warnings():
+            # Our own limit below decides; Pillow's warning would only be noise.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path, formats=FORMATS) as image:
+                _check_size(path, image.size, max_pixels)
+                return _upright_rgb(path, image)
+    except DataError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise DataError(
+            f"{path}: too large to decode safely (limit {max_pixels:,} pixels); scale or crop it"
+        ) from error
+    except UnidentifiedImageError as error:
+        raise DataError(
+            f"{path}: not a picture that can be read ({', '.join(FORMATS)}); remove or convert it"
+        ) from error
+    except Exception as error:  # decoders raise nearly anything on damaged bytes
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(
+            f"{path}: damaged picture ({reason}); copy or download it again, or remove it"
+        ) from error
+
+
+def _check_size(path: Path, size: tuple[int, int], max_pixels: int) -> None:
+    width, height = size
+    if width < 1 or height < 1:
+        raise DataError(f"{path}: a picture of {width}x{height} pixels; remove it")
+    if width * height > max_pixels:
+        raise DataError(
+            f"{path}: {width}x{height} is more than {max_pixels:,} pixels; scale or crop it"
+        )
+
+
+def _upright_rgb(path: Path, image: Image.Image) -> RGB8:
+    image.load()
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode == "F":
+        raise DataError(f"{path}: floating-point pixels have no known range; save it as 8-bit PNG")
+    if upright.mode.startswith("I"):
+        return _from_16_bit(path, np.asarray(upright))
+    if upright.has_transparency_data:
+        layer = upright.convert("RGBA")
+        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+        upright = Image.alpha_composite(white, layer)
+    return np.array(upright.convert("RGB"))
+
+
+def _from_16_bit(path: Path, grey: NDArray[Any]) -> RGB8:
+    values = grey.astype(np.int64)
+    if values.min() < 0 or values.max() > 65535:
+        raise DataError(f"{path}: 32-bit pixels have no known range; save it as 8-bit PNG")
+    levels = ((values + 128) // 257).astype(np.uint8)
+    return np.repeat(levels[:, :, None], 3, axis=2)
+
+
+def write_png(path: Path | str, array: RGB8) -> None:
+    """Write an (H, W, 3) uint8 array as PNG, in one step; equal arrays give equal bytes.
+
+    Equal bytes hold for one Pillow version: settings are fixed and no time or text is stored.
+    """
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or array.size == 0:
+        raise ValueError(f"expected a uint8 array (H, W, 3), got {array.dtype} {array.shape}")
+    with atomic_path(path) as temporary:
+        image = Image.fromarray(np.ascontiguousarray(array))
+        image.save(temporary, format="PNG", compress_level=6)
+
+
+def to_tensor(array: RGB8) -> torch.Tensor:
+    """(H, W, 3) uint8 to a (3, H, W) float32 tensor in [0, 1]."""
+    planes = np.ascontiguousarray(array.transpose(2, 0, 1))
+    return torch.from_numpy(planes).to(torch.float32) / 255
+
+
+def to_uint8(image: torch.Tensor) -> RGB8:
+    """(3, H, W) in [0, 1] to (H, W, 3) uint8: clamped, scaled by 255, rounded half to even.
+
+    Raises:
+        DataError: the image holds NaN or infinity, which no 8-bit value stands for.
+    """
+    if image.ndim != 3 or image.shape[0] != 3:
+        raise ValueError(f"expected a tensor (3, H, W), got {tuple(image.shape)}")
+    values = image.detach().to("cpu", torch.float32)
+    if not bool(torch.isfinite(values).all()):
+        raise DataError(
+            "an image with NaN or infinite values cannot be stored; the model that made it has "
+            "diverged: train it again with a lower learning rate"
+        )
+    levels = (values.clamp(0, 1) * 255).round().to(torch.uint8)
+    return levels.permute(1, 2, 0).contiguous().numpy()
+
+
+def list_images(folder: Path | str) -> list[Path]:
+    """The picture files directly in `folder`, sorted by name; hidden files are skipped.
+
+    Raises:
+        DataError: `folder` is missing, or holds no picture.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; check the path")
+    paths = sorted(
+        p
+        for p in folder.iterdir()
+        if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file()
+    )
+    if not paths:
+        raise DataError(f"{folder}: holds no picture ({', '.join(SUFFIXES)}); add some")
+    return paths

@@ -1,0 +1,152 @@
+"""`data/<dataset>/`: 8-bit PNGs `hr/<image>.png`, `lr/<image>.png`, and `manifest.parquet`.
+
+The manifest is written last, so a folder with a manifest is complete. Digests are of decoded
+pixels, not of files: another Pillow compresses differently, yet the images are the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tadsr.config.base import SCALE
+from tadsr.config.experiment import DatasetSpec
+from tadsr.data.images import RGB8, read_rgb, write_png
+from tadsr.data.sources import Item, read_items
+from tadsr.errors import CorruptionError, DataError
+from tadsr.files import atomic_path, digest_json
+
+MANIFEST = "manifest.parquet"
+
+COLUMNS = (
+    "image", "split", "hr", "lr", "hr_sha256", "lr_sha256",
+    "hr_width", "hr_height", "lr_width", "lr_height", "source",
+)  # fmt: skip
+"""Paths are relative to the manifest; where there is no HR or LR: empty text, size 0."""
+
+
+def build_dataset(
+    name: str, spec: DatasetSpec, folder: Path | str, scale: int = SCALE
+) -> pd.DataFrame:
+    """Make `folder` hold exactly the images of `spec`; return the manifest.
+
+    Of the data set called `train` HR alone is stored: its crops are degraded as they are drawn.
+    Images that are right already are kept, others replaced, left-over ones removed. Safe to kill
+    and run again: the manifest goes before the first change and comes back last.
+
+    Raises:
+        DataError: an image that cannot be used, named; see `tadsr.data.sources.read_items`.
+    """
+    folder = Path(folder)
+    role = name if name in ("train", "val") else "test"
+    rows = []
+    for item in read_items(spec, scale, hr_only=role == "train"):
+        for kind, pixels in (("hr", item.hr), ("lr", item.lr)):
+            if pixels is not None:
+                _store(folder, f"{kind}/{item.name}.png", pixels)
+        rows.append(_row(item, role))
+    if not rows:
+        raise DataError(f"data set '{name}' holds no image; check its path and limit")
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    _remove_others(folder, {*frame["hr"], *frame["lr"]})
+    with atomic_path(folder / MANIFEST) as temporary:
+        frame.to_parquet(temporary, index=False)
+    return frame
+
+
+def read_manifest(folder: Path | str) -> pd.DataFrame:
+    """The manifest of a data set's folder.
+
+    Raises:
+        DataError: there is none (the data set was not built, or not to its end).
+        CorruptionError: the file cannot be read as a manifest.
+    """
+    path = Path(folder) / MANIFEST
+    if not path.is_file():
+        raise DataError(f"{path}: no such manifest; run `tadsr data` on the experiment first")
+    try:
+        frame = pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise CorruptionError(f"{path}: unreadable; run `tadsr data` again") from error
+    if tuple(frame.columns) != COLUMNS:
+        raise CorruptionError(f"{path}: not the columns of a manifest; run `tadsr data` again")
+    return frame
+
+
+def dataset_content(folder: Path | str) -> str:
+    """sha256 over (image, HR digest, LR digest) of all rows: what a result depends on."""
+    frame = read_manifest(folder)
+    rows = zip(frame["image"], frame["hr_sha256"], frame["lr_sha256"], strict=True)
+    return digest_json([[str(part) for part in row] for row in rows])
+
+
+def verify_dataset(folder: Path | str) -> str:
+    """Read every image and compare it with the manifest; return `dataset_content`.
+
+    Raises:
+        CorruptionError: an image is missing, damaged or not the one of the manifest.
+    """
+    folder = Path(folder)
+    for row in read_manifest(folder).to_dict("records"):
+        for kind in ("hr", "lr"):
+            if row[kind]:
+                _verify_image(folder / row[kind], row[f"{kind}_sha256"])
+    return dataset_content(folder)
+
+
+def pixel_digest(pixels: RGB8) -> str:
+    """sha256 (hex) of the shape and the values of an (H, W, 3) uint8 array."""
+    digest = hashlib.sha256(f"{pixels.shape[0]}x{pixels.shape[1]}x3 ".encode())
+    digest.update(np.ascontiguousarray(pixels).tobytes())
+    return digest.hexdigest()
+
+
+def _verify_image(path: Path, expected: str) -> None:
+    try:
+        found = pixel_digest(read_rgb(path))
+    except DataError as error:
+        raise CorruptionError(f"{error}; `tadsr data` makes it again") from error
+    if found != expected:
+        raise CorruptionError(
+            f"{path}: pixels {found[:8]} are not those of its manifest ({expected[:8]}); "
+            "`tadsr data` makes it again"
+        )
+
+
+def _store(folder: Path, name: str, pixels: RGB8) -> None:
+    path = folder / name
+    if path.is_file():
+        try:
+            if np.array_equal(read_rgb(path), pixels):
+                return
+        except DataError:
+            path.unlink()  # damaged: made again below
+    (folder / MANIFEST).unlink(missing_ok=True)
+    write_png(path, pixels)
+
+
+def _row(item: Item, role: str) -> dict[str, Any]:
+    row: dict[str, Any] = {"image": item.name, "split": role, "source": item.source}
+    for kind, pixels in (("hr", item.hr), ("lr", item.lr)):
+        there = pixels is not None
+        row[kind] = f"{kind}/{item.name}.png" if there else ""
+        row[f"{kind}_sha256"] = pixel_digest(pixels) if pixels is not None else ""
+        row[f"{kind}_height"], row[f"{kind}_width"] = (
+            pixels.shape[:2] if pixels is not None else (0, 0)
+        )
+    return row
+
+
+def _remove_others(folder: Path, names: set[str]) -> None:
+    """Drop images of an earlier specification; only our own two folders are touched."""
+    for kind in ("hr", "lr"):
+        for path in (folder / kind).glob("*"):
+            if path.is_file() and f"{kind}/{path.name}" not in names:
+                (folder / MANIFEST).unlink(missing_ok=True)
+                path.unlink()
+        if (folder / kind).is_dir() and not any((folder / kind).iterdir()):
+            (folder / kind).rmdir()

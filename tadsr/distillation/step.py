@@ -1,0 +1,55 @@
+"""What a loss sees of one training step, and the contract of a loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from tadsr.diffusion import ResShiftScheduler
+
+
+@dataclass(frozen=True)
+class StudentStep:
+    """One batch with the student's answer to it; latents are (N, C, H, W).
+
+    Attributes:
+        x_T: the noise the answer starts from, z_y + prior noise.
+        z_y: latent of the enlarged LR.
+        z_0: latent of the HR image.
+        z_tch: the teacher's answer to x_T, the target.
+        z_stu: the student's answer, with its graph.
+        lq: LR image, (N, 3, h, w) in [-1, 1].
+        teacher: frozen; gradients may flow through it.
+        generator: makes the random generator of a named axis, the same for every variant of a
+            seed, so that leaving out one loss does not change the draws of another.
+        shared: what several phases of the step compute once.
+    """
+
+    x_T: Tensor
+    z_y: Tensor
+    z_0: Tensor
+    z_tch: Tensor
+    z_stu: Tensor
+    lq: Tensor
+    student: nn.Module
+    teacher: nn.Module
+    scheduler: ResShiftScheduler
+    generator: Callable[[str], torch.Generator]
+    shared: dict[str, Any] = field(default_factory=dict)
+
+
+class Loss(Protocol):
+    """One term: its weight, and its value for a step."""
+
+    @property
+    def weight(self) -> float:
+        """Factor in the sum of terms."""
+        ...
+
+    def __call__(self, step: StudentStep) -> Tensor:
+        """A scalar to be minimised."""
+        ...

@@ -1,0 +1,41 @@
+"""Errors that a user can act on.
+
+Each message is one line that names the value, the place and the remedy. The command line prints
+it without a traceback and exits with `exit_code`.
+"""
+
+from __future__ import annotations
+
+
+class TadsrError(Exception):
+    """A failure the user can mend; printed as one line, exit code 1."""
+
+    exit_code = 1
+
+
+class ConfigError(TadsrError):
+    """A mistake in an experiment, variant or command line: nothing was started, exit code 2."""
+
+    exit_code = 2
+
+
+class DataError(TadsrError):
+    """An image or data set that cannot be used as it is."""
+
+
+class CorruptionError(TadsrError):
+    """Stored content that differs from what its own run card or receipt says."""
+
+
+class LockedError(TadsrError):
+    """Another process holds the lock of a results or run folder."""
+
+
+def nearest(word: str, names: list[str]) -> str:
+    """Return `` (did you mean 'x'?)`` for the closest of `names`, else the list of valid names."""
+    import difflib
+
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return "valid names: " + ", ".join(sorted(names))

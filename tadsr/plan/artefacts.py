@@ -1,0 +1,17 @@
+"""Content digests of what stages make."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tadsr.files import digest_files
+
+
+def model_content(folder: Path) -> str:
+    """Digest of a trained thing: the files of its `model/` (none for a diverged one)."""
+    return digest_files(folder / "model", ("*.safetensors", "*.json"))
+
+
+def pool_content(folder: Path) -> str:
+    """Digest of a target pool: its stored tensors."""
+    return digest_files(folder, ("*.safetensors",))

@@ -1,0 +1,113 @@
+"""The one place that says what determines an artefact.
+
+A recipe is a tree: a stage, its settings, the recipes it builds on, and a stage version that is
+raised when the stage's maths changes. Its digest is the artefact's identity. No paths, hosts or
+comments take part, and a loss of weight 0 is not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from tadsr.config.experiment import Cell, DatasetSpec, Experiment
+from tadsr.config.metrics import MetricSpec
+from tadsr.config.student import TargetsSpec
+from tadsr.files import digest_json
+
+STAGE_VERSIONS = {"data": 1, "teacher": 1, "targets": 1, "student": 1, "evaluate": 1, "compare": 1}
+"""Raise a number when the stage computes something else from the same settings."""
+
+IN_NO_DIGEST = ("checkpoint_every", "validate_every")
+"""Settings of a training that change how it is watched, not what it makes."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that determines an artefact."""
+
+    stage: str
+    settings: Mapping[str, Any]
+    upstream: Mapping[str, Recipe] = field(default_factory=dict)
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 (hex) of the recipe: the artefact's identity."""
+        return digest_json(self.as_dict())
+
+    def as_dict(self) -> dict[str, Any]:
+        """The recipe as stored in run cards; upstream recipes by digest."""
+        return {
+            "stage": self.stage,
+            "version": STAGE_VERSIONS[self.stage],
+            "settings": dict(self.settings),
+            "upstream": {name: recipe.digest for name, recipe in self.upstream.items()},
+        }
+
+
+def dataset(spec: DatasetSpec) -> Recipe:
+    """A data set; where its folder lies does not matter, its content digest is upstream."""
+    return Recipe("data", spec.model_dump(mode="json", exclude={"path", "crop"}))
+
+
+def teacher(experiment: Experiment) -> Recipe:
+    """The teacher, trained on `data.train`."""
+    settings = experiment.teacher.model_dump(mode="json")
+    settings["training"] = _training(settings["training"])
+    settings["crops"] = [experiment.data.train.crop, experiment.data.val.crop]
+    return Recipe("teacher", settings, _learning_data(experiment))
+
+
+def pool(experiment: Experiment, targets: TargetsSpec) -> Recipe:
+    """A pool of the teacher's answers."""
+    settings = targets.model_dump(mode="json")
+    upstream = {"teacher": teacher(experiment), **_learning_data(experiment)}
+    return Recipe("targets", settings, upstream)
+
+
+def pool_name(experiment: Experiment, targets: TargetsSpec) -> str:
+    """`<sampler>-<digest8>`: the pool's folder below targets/."""
+    return f"{targets.sampler}-{pool(experiment, targets).digest[:8]}"
+
+
+def student(experiment: Experiment, cell: Cell) -> Recipe:
+    """One student: a variant's settings with a seed, on a pool."""
+    settings = cell.student.normalised()
+    settings["training"] = _training(settings["training"])
+    settings["seed"] = cell.seed
+    return Recipe("student", settings, {"targets": pool(experiment, cell.targets)})
+
+
+def upscaler(experiment: Experiment, name: str) -> Recipe | None:
+    """What made an upscaler: None for bicubic, the teacher, or a student by cell name."""
+    if name == "bicubic":
+        return None
+    if name.startswith("teacher-") and "/" not in name:
+        return teacher(experiment)
+    variant, _, seed = name.partition("/seed-")
+    return student(experiment, experiment.cell(variant, int(seed)))
+
+
+def evaluation(experiment: Experiment, name: str, dataset_name: str) -> Recipe:
+    """The images of one upscaler on one test set (metrics are columns of their own)."""
+    made_by = upscaler(experiment, name)
+    upstream = {"dataset": dataset(experiment.data.test[dataset_name])}
+    if made_by is not None:
+        upstream["upscaler"] = made_by
+    steps = int(name.split("-")[1]) if name.startswith("teacher-") else 1
+    return Recipe("evaluate", {"kind": name.split("-")[0], "steps": steps}, upstream)
+
+
+def metrics(specs: list[MetricSpec]) -> list[dict[str, Any]]:
+    """What is asked of the metrics, as part of an evaluate job's digest."""
+    return [spec.model_dump(mode="json") for spec in specs]
+
+
+def _training(settings: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key not in IN_NO_DIGEST}
+
+
+def _learning_data(experiment: Experiment) -> dict[str, Recipe]:
+    return {"train": dataset(experiment.data.train), "val": dataset(experiment.data.val)}

@@ -1,0 +1,82 @@
+"""The state of each cell of the grid, read from receipts, run cards and locks alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tadsr.errors import LockedError
+from tadsr.files import Lock
+from tadsr.plan.jobs import Job, Plan
+from tadsr.runs.folder import lock_path, read_card
+from tadsr.runs.progress import read_progress
+
+
+@dataclass(frozen=True)
+class CellStatus:
+    """Where a cell, or a job without cells of its own, stands."""
+
+    stage: str
+    name: str
+    state: str
+    """waiting, running, interrupted, done, diverged or failed."""
+    detail: str = ""
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process is at work in a run folder."""
+    if not lock_path(folder).is_file():
+        return False
+    try:
+        with Lock(lock_path(folder), "a run"):
+            return False
+    except LockedError:
+        return True
+
+
+def run_state(plan: Plan, folder: Path, job: Job) -> tuple[str, str]:
+    """State and detail of a run folder."""
+    card = read_card(folder)
+    if card is None:
+        return "waiting", ""
+    status = str(card["status"])
+    if status == "running":
+        if is_locked(folder):
+            share = read_progress(plan.progress(job.id))["share"]
+            return "running", f"job {share:.0%}"
+        return "interrupted", "the same command goes on"
+    if status == "failed":
+        return "failed", f"{card['message']} (log: {plan.log(job.id)})"
+    return status, str(card.get("message", ""))
+
+
+def grid_status(plan: Plan) -> list[CellStatus]:
+    """Every job, with one line per cell for the trained things."""
+    rows = []
+    for job in plan.jobs.values():
+        if job.stage in ("teacher", "targets", "student"):
+            rows += [_trained(plan, job, cell) for cell in job.cells]
+        else:
+            rows.append(_simple(plan, job))
+    return rows
+
+
+def _trained(plan: Plan, job: Job, cell: str) -> CellStatus:
+    folders = {
+        "teacher": plan.teacher,
+        "targets": plan.root / "targets" / cell,
+        "student": plan.student(cell),
+    }
+    state, detail = run_state(plan, folders[job.stage], job)
+    return CellStatus(job.stage, cell, state, detail)
+
+
+def _simple(plan: Plan, job: Job) -> CellStatus:
+    if plan.receipt(job.id).is_file():
+        return CellStatus(job.stage, job.name, "done")
+    failure = plan.log(job.id).with_suffix(".failed")
+    if failure.is_file():
+        text = failure.read_text(encoding="utf-8").strip()
+        return CellStatus(job.stage, job.name, "failed", f"{text} (log: {plan.log(job.id)})")
+    share = read_progress(plan.progress(job.id))["share"]
+    return CellStatus(job.stage, job.name, "running" if share else "waiting", "")

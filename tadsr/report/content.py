@@ -1,0 +1,155 @@
+"""Everything the report shows, gathered once into plain data.
+
+Tables, figures, grids and the page read `ReportContent` and nothing else, so what a number in the
+report is can be looked up here. Files that are not there yet leave holes, which are listed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tadsr.compare.results import Comparison
+from tadsr.config import Experiment, MetricSpec
+from tadsr.errors import TadsrError
+from tadsr.files import digest_json
+from tadsr.report.reading import (
+    CellRun,
+    Dataset,
+    Mean,
+    Series,
+    curves_of,
+    image_scores_of,
+    read_cells,
+    read_comparisons,
+    read_datasets,
+    read_means,
+    read_optional,
+    read_parquet,
+    read_run_cards,
+    seed_means_of,
+)
+from tadsr.runs.folder import FINISHED
+
+
+@dataclass(frozen=True)
+class ReportContent:
+    """All data of one report."""
+
+    experiment: Experiment
+    root: Path
+    digest: str
+    """Of the experiment's settings without `execution`."""
+    baselines: tuple[str, ...]
+    variants: tuple[str, ...]
+    datasets: tuple[Dataset, ...]
+    metrics: tuple[MetricSpec, ...]
+    means: Mapping[tuple[str, str, str], Mean]
+    """By (data set, upscaler or variant, metric)."""
+    comparisons: tuple[Comparison, ...]
+    seed_means: Mapping[tuple[str, int, str, str], float]
+    """By (variant, seed, data set, metric)."""
+    image_scores: Mapping[tuple[str, int, str, str, str], float]
+    """By (upscaler or variant, seed, data set, image, metric); seed -1 for baselines."""
+    cells: tuple[CellRun, ...]
+    curves: Mapping[tuple[str, int], Mapping[str, Series]]
+    """By (variant, seed), then by the curve's name."""
+    teacher_curve: Mapping[str, Series]
+    cards: Mapping[str, Any]
+    """Metric cards by metric."""
+    missing: Mapping[str, str]
+    """Metrics that could not be computed: reason and the command that helps."""
+    timing: Mapping[str, float]
+    """Seconds per image by upscaler, as it is named in the results folder."""
+    alarms: tuple[Mapping[str, Any], ...]
+    runs: Mapping[str, Mapping[str, Any]]
+    """Run cards by folder below the results folder."""
+    holes: tuple[str, ...]
+    """What is not there although the experiment asks for it, one line each."""
+
+    @property
+    def reference(self) -> str:
+        """The variant the others are compared with."""
+        return self.experiment.reference
+
+    def metric(self, name: str) -> MetricSpec:
+        """The spec of a metric of this experiment."""
+        return next(spec for spec in self.metrics if spec.id == name)
+
+    def dataset(self, name: str) -> Dataset:
+        """A test set by name."""
+        return next(dataset for dataset in self.datasets if dataset.name == name)
+
+    def cells_of(self, variant: str) -> tuple[CellRun, ...]:
+        """The cells of one variant, in the order of the seeds."""
+        return tuple(cell for cell in self.cells if cell.variant == variant)
+
+    def defined_metrics(self, dataset: str) -> tuple[MetricSpec, ...]:
+        """The metrics that make sense on a test set: none against HR where there is no HR."""
+        reference = self.dataset(dataset).has_reference
+        return tuple(m for m in self.metrics if reference or not m.needs_reference)
+
+
+def gather(experiment: Experiment, root: Path, *, partial: bool = False) -> ReportContent:
+    """Read what `tadsr compare` and the runs left below `root` (`results/<experiment>`).
+
+    Raises `TadsrError` when something is missing or a cell failed, unless `partial`, in which
+    case `holes` lists it. A diverged cell is a result, not a hole.
+    """
+    root = Path(root)
+    folder = root / "comparison"
+    scores = read_parquet(folder / "scores.parquet")
+    cells = read_cells(experiment, folder / "cells.json")
+    variants = tuple(experiment.variants)
+    content = ReportContent(
+        experiment=experiment,
+        root=root,
+        digest=digest_json(experiment.model_dump(mode="json", exclude={"execution"})),
+        baselines=experiment.evaluation.models,
+        variants=variants,
+        datasets=tuple(read_datasets(experiment, scores)),
+        metrics=tuple(experiment.evaluation.specs()),
+        means=read_means(folder / "means.parquet"),
+        comparisons=read_comparisons(experiment, folder / "comparisons.parquet"),
+        seed_means=seed_means_of(scores, variants),
+        image_scores=image_scores_of(scores),
+        cells=cells,
+        curves={
+            (c.variant, c.seed): curves_of(root / "students" / c.name / "metrics.jsonl")
+            for c in cells
+        },
+        teacher_curve=curves_of(root / "teacher" / "metrics.jsonl"),
+        cards=read_optional(folder / "cards.json", {}),
+        missing=read_optional(folder / "missing.json", {}),
+        timing=read_optional(folder / "timing.json", {}),
+        alarms=tuple(read_optional(folder / "alarms.json", [])),
+        runs=read_run_cards(root),
+        holes=(),
+    )
+    content = replace(content, holes=tuple(_holes(content)))
+    if content.holes and not partial:
+        more = f" (and {len(content.holes) - 1} more)" if len(content.holes) > 1 else ""
+        raise TadsrError(
+            f"{root}: {content.holes[0]}{more}; finish the experiment, "
+            "or render what there is with --partial"
+        )
+    return content
+
+
+def _holes(content: ReportContent) -> Iterator[str]:
+    for name in ("means.parquet", "comparisons.parquet", "scores.parquet", "cells.json"):
+        if not (content.root / "comparison" / name).is_file():
+            yield f"comparison/{name} is missing (tadsr compare writes it)"
+    for cell in content.cells:
+        if cell.status not in FINISHED:
+            yield f"student {cell.name}: {cell.status}" + (cell.message and f" ({cell.message})")
+    scored = {(dataset, upscaler) for dataset, upscaler, _ in content.means}
+    trained = {cell.variant for cell in content.cells if cell.status == "done"}
+    expected = [name for name in content.variants if name in trained]
+    for dataset in content.experiment.data.test if content.means else ():
+        computable = [m for m in content.defined_metrics(dataset) if m.id not in content.missing]
+        for upscaler in (*content.baselines, *expected) if computable else ():
+            if (dataset, upscaler) not in scored:
+                yield f"no scores of {upscaler} on {dataset}"

@@ -1,0 +1,194 @@
+"""The records of a report, and how each is read from the files of an experiment."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tadsr.compare.results import Comparison, from_frame
+from tadsr.config import Experiment
+from tadsr.files import read_json
+from tadsr.runs.curves import read_curves
+
+Series = tuple[tuple[float, float], ...]
+"""A curve: (images seen, value) pairs in the order of training."""
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A metric's mean over images (and seeds) with its 95 % interval over seeds, if any."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    n_seeds: int
+    n_images: int
+
+    @property
+    def half_width(self) -> float | None:
+        """Half of the interval, the number after `±`; None without an interval."""
+        return None if self.low is None or self.high is None else (self.high - self.low) / 2
+
+
+@dataclass(frozen=True)
+class CellRun:
+    """What became of one cell of the grid (variant × seed)."""
+
+    variant: str
+    seed: int
+    status: str
+    message: str
+    seconds: float | None
+    results: Mapping[str, float]
+
+    @property
+    def name(self) -> str:
+        """`<variant>/seed-<n>`."""
+        return f"{self.variant}/seed-{self.seed}"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A test set as the report sees it."""
+
+    name: str
+    has_reference: bool
+    n_images: int
+
+
+def read_parquet(path: Path) -> pd.DataFrame | None:
+    """A parquet file as a frame, or None where it is missing."""
+    return pd.read_parquet(path) if path.is_file() else None
+
+
+def read_optional(path: Path, default: Any) -> Any:
+    """A JSON file's content, or `default` where it is missing."""
+    return read_json(path) if path.is_file() else default
+
+
+def finite(value: Any) -> float | None:
+    """A finite float, or None for what a table writes as a gap (None, NaN, infinite)."""
+    if value is None or isinstance(value, str):
+        return None
+    return float(value) if math.isfinite(float(value)) else None
+
+
+def read_means(path: Path) -> dict[tuple[str, str, str], Mean]:
+    """`comparison/means.parquet` by (data set, upscaler or variant, metric)."""
+    frame = read_parquet(path)
+    found: dict[tuple[str, str, str], Mean] = {}
+    for row in [] if frame is None else frame.to_dict("records"):
+        mean = finite(row["mean"])
+        if mean is not None:
+            found[row["dataset"], row["variant"], row["metric"]] = Mean(
+                mean, finite(row["low"]), finite(row["high"]),
+                int(row["n_seeds"]), int(row["n_images"]),
+            )  # fmt: skip
+    return found
+
+
+def read_comparisons(experiment: Experiment, path: Path) -> tuple[Comparison, ...]:
+    """`comparison/comparisons.parquet` without the baselines, in the experiment's order.
+
+    Primary endpoints come first.
+    """
+    frame = read_parquet(path)
+    orders = (
+        list(experiment.data.test),
+        list(experiment.evaluation.metrics),
+        list(experiment.variants),
+    )
+
+    def position(comparison: Comparison) -> tuple[int, ...]:
+        place = (comparison.dataset, comparison.metric, comparison.variant)
+        ranks = (
+            names.index(name) if name in names else len(names)
+            for names, name in zip(orders, place, strict=True)
+        )
+        return (not comparison.primary, *ranks)
+
+    found = [] if frame is None else from_frame(frame, Comparison)
+    students = [comparison for comparison in found if comparison.variant in experiment.variants]
+    return tuple(sorted(students, key=position))
+
+
+def read_cells(experiment: Experiment, path: Path) -> tuple[CellRun, ...]:
+    """One entry per cell of the experiment; a cell the file does not know is `missing`."""
+    known = {(entry["variant"], int(entry["seed"])): entry for entry in read_optional(path, [])}
+    cells = []
+    for variant in experiment.variants:
+        for seed in experiment.seeds:
+            entry = known.get((variant, seed), {})
+            results = {k: finite(v) for k, v in (entry.get("results") or {}).items()}
+            cells.append(
+                CellRun(
+                    variant,
+                    seed,
+                    status=entry.get("status", "missing"),
+                    message=entry.get("message") or "",
+                    seconds=finite(entry.get("seconds")),
+                    results={k: v for k, v in results.items() if v is not None},
+                )
+            )
+    return tuple(cells)
+
+
+def read_datasets(experiment: Experiment, scores: pd.DataFrame | None) -> Iterator[Dataset]:
+    """The test sets in the experiment's order, with the number of images that were scored."""
+    for name, spec in experiment.data.test.items():
+        images = 0
+        if scores is not None:
+            images = int(scores.loc[scores["dataset"] == name, "image"].nunique())
+        yield Dataset(name, has_reference=spec.kind != "lr_only", n_images=images)
+
+
+def seed_means_of(
+    scores: pd.DataFrame | None, variants: tuple[str, ...]
+) -> dict[tuple[str, int, str, str], float]:
+    """Means over images by (variant, seed, data set, metric)."""
+    if scores is None:
+        return {}
+    students = scores[scores["variant"].isin(variants)]
+    keys = ["variant", "seed", "dataset", "metric"]
+    grouped = students.groupby(keys, as_index=False)["value"].mean()
+    return {
+        (row["variant"], int(row["seed"]), row["dataset"], row["metric"]): float(row["value"])
+        for row in pd.DataFrame(grouped).to_dict("records")
+    }
+
+
+def image_scores_of(
+    scores: pd.DataFrame | None,
+) -> dict[tuple[str, int, str, str, str], float]:
+    """Scores by (upscaler or variant, seed, data set, image, metric); seed -1 for baselines."""
+    if scores is None:
+        return {}
+    names = ["variant", "seed", "dataset", "image", "metric", "value"]
+    columns = (scores[name].tolist() for name in names)
+    return {
+        (v, -1 if pd.isna(s) else int(s), d, i, m): float(value)
+        for v, s, d, i, m, value in zip(*columns, strict=True)
+    }
+
+
+def curves_of(path: Path) -> dict[str, Series]:
+    """Every finite scalar of a metrics.jsonl, by name."""
+    series: dict[str, list[tuple[float, float]]] = {}
+    for line in read_curves(path):
+        for name, value in line.items():
+            number = finite(value)
+            if name != "images" and number is not None:
+                series.setdefault(name, []).append((float(line["images"]), number))
+    return {name: tuple(points) for name, points in sorted(series.items())}
+
+
+def read_run_cards(root: Path) -> dict[str, dict[str, Any]]:
+    """Run cards by their folder's name below the results folder."""
+    patterns = ("teacher/run.json", "targets/*/run.json", "students/*/seed-*/run.json")
+    paths = [path for pattern in patterns for path in sorted(root.glob(pattern))]
+    return {path.parent.relative_to(root).as_posix(): read_json(path) for path in paths}

@@ -1,0 +1,232 @@
+"""Tables about the runs: fidelity to the teacher, cost, state of each cell, and the variants."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tadsr.compare.claims import t_interval
+from tadsr.report.content import ReportContent
+from tadsr.report.table import GAP, Cell, Column, Table
+from tadsr.report.tables import label_cell, seeds_cell
+from tadsr.report.wording import TONES, caption, decimals_for, duration, number
+
+
+def fidelity_table(content: ReportContent) -> Table:
+    """How far the students came towards the teacher's answers."""
+    rows = []
+    for variant in content.variants:
+        cells = [cell for cell in content.cells_of(variant) if cell.status == "done"]
+        pairs = [
+            (cell.results["val_start_mse"], cell.results["val_target_mse"])
+            for cell in cells
+            if {"val_start_mse", "val_target_mse"} <= set(cell.results)
+        ]
+        start, end = (np.array(side) for side in zip(*pairs, strict=True)) if pairs else ([], [])
+        ratio = float(np.mean(end) / np.mean(start)) if pairs and np.mean(start) > 0 else None
+        rows.append((
+            label_cell(content, variant),
+            seeds_cell(content, variant),
+            _interval_cell(np.asarray(start)),
+            _interval_cell(np.asarray(end)),
+            Cell(GAP if ratio is None else f"{100 * ratio:.1f} %", value=ratio),
+        ))  # fmt: skip
+    return Table(
+        name="fidelity",
+        title="Distance to the teacher's answers",
+        caption=caption("tables", "fidelity", val_pairs=content.experiment.targets.val_pairs),
+        columns=(
+            Column("variant", "Variant", numeric=False),
+            Column("seeds", "Seeds"),
+            Column("start_mse", "Before", "↓"),
+            Column("end_mse", "After", "↓"),
+            Column("ratio", "Left of it", "↓"),
+        ),
+        rows=tuple(rows),
+    )
+
+
+def _interval_cell(samples: NDArray[np.float64]) -> Cell:
+    """Mean of `samples` (S,) ± half of its 95 % t interval."""
+    if not len(samples):
+        return Cell(GAP, tone="muted")
+    mean = float(samples.mean())
+    places = decimals_for(mean, 4)
+    if len(samples) < 2 or np.ptp(samples) == 0:
+        return Cell(number(mean, places), value=mean)
+    half = float(t_interval(samples)[2])
+    return Cell(number(mean, places), value=mean, half_width=number(half, places), half_value=half)
+
+
+def cost_table(content: ReportContent) -> Table:
+    """Seconds per image, speed-up over the slowest teacher, and what the training took."""
+    times = {name: _seconds_per_image(content, name) for name in _upscalers(content)}
+    slowest = _slowest_teacher(content)
+    base = times.get(slowest)
+    rows = []
+    for name in _upscalers(content):
+        seconds = times[name]
+        speed_up = base / seconds if base and seconds and name != "bicubic" else None
+        rows.append((
+            label_cell(content, name),
+            Cell(_evaluations(name)),
+            Cell(number(seconds, decimals_for(seconds)), value=seconds),
+            Cell(GAP if speed_up is None else f"{speed_up:.1f} ×", value=speed_up),
+            _training_cell(content, name),
+        ))  # fmt: skip
+    for name, card in content.runs.items():
+        if name.startswith("targets/"):
+            taken = card.get("seconds")
+            pool = Cell(f"target pool {name.removeprefix('targets/')}")
+            rows.append((pool, Cell(""), Cell(""), Cell(""), Cell(duration(taken), value=taken)))
+    return Table(
+        name="cost",
+        title="Cost",
+        caption=caption("tables", "cost", slowest=slowest or "the teacher"),
+        columns=(
+            Column("upscaler", "Upscaler", numeric=False),
+            Column("evaluations", "Network passes"),
+            Column("seconds_per_image", "Seconds per image", "↓"),
+            Column("speed_up", "Speed-up", "↑"),
+            Column("training_seconds", "Training (each seed)"),
+        ),
+        rows=tuple(rows),
+        rules=(len(content.baselines), len(_upscalers(content))),
+    )
+
+
+def _upscalers(content: ReportContent) -> tuple[str, ...]:
+    return (*content.baselines, *content.variants)
+
+
+def _evaluations(upscaler: str) -> str:
+    if upscaler == "bicubic":
+        return "0"
+    return upscaler.removeprefix("teacher-") if upscaler.startswith("teacher-") else "1"
+
+
+def _slowest_teacher(content: ReportContent) -> str:
+    teachers = [name for name in content.baselines if name.startswith("teacher-")]
+    return max(teachers, key=lambda name: int(name.removeprefix("teacher-")), default="")
+
+
+def _seconds_per_image(content: ReportContent, upscaler: str) -> float | None:
+    """The upscaler's own timing, or the mean over a variant's seeds."""
+    names = [upscaler, *(cell.name for cell in content.cells_of(upscaler))]
+    found = [content.timing[name] for name in names if content.timing.get(name)]
+    return float(np.mean(found)) if found else None
+
+
+def _training_cell(content: ReportContent, upscaler: str) -> Cell:
+    if upscaler == "bicubic":
+        return Cell("")
+    if upscaler in content.baselines:
+        seconds = content.runs.get("teacher", {}).get("seconds")
+        return Cell(duration(seconds), value=seconds)
+    taken = [
+        cell.seconds
+        for cell in content.cells_of(upscaler)
+        if cell.status == "done" and cell.seconds is not None
+    ]
+    mean = float(np.mean(taken)) if taken else None
+    return Cell(duration(mean), value=mean)
+
+
+def cells_table(content: ReportContent) -> Table:
+    """Every cell of the grid: state, time, end result and identity."""
+    rows = []
+    for cell in content.cells:
+        card = content.runs.get(f"students/{cell.name}", {})
+        error = cell.results.get("val_target_mse")
+        rows.append((
+            Cell(cell.variant),
+            Cell(str(cell.seed), value=cell.seed),
+            Cell(cell.status, tone=TONES.get(cell.status, "")),
+            Cell(duration(cell.seconds), value=cell.seconds),
+            Cell(number(error, decimals_for(error)), value=error),
+            Cell(str(card.get("recipe_digest", ""))[:12] or GAP),
+            Cell(cell.message),
+        ))  # fmt: skip
+    variants = [cell.variant for cell in content.cells]
+    return Table(
+        name="cells",
+        title="Cells",
+        caption=caption("tables", "cells"),
+        columns=(
+            Column("variant", "Variant", numeric=False),
+            Column("seed", "Seed"),
+            Column("status", "Status", numeric=False),
+            Column("seconds", "Training"),
+            Column("val_target_mse", "Error to targets", "↓"),
+            Column("recipe", "Recipe", numeric=False),
+            Column("message", "Message", numeric=False),
+        ),
+        rows=tuple(rows),
+        rules=tuple(i for i in range(1, len(variants)) if variants[i] != variants[i - 1]),
+    )
+
+
+def variants_table(content: ReportContent) -> Table:
+    """What each variant changes."""
+    rows = []
+    for name, variant in content.experiment.variants.items():
+        changes = "; ".join(f"{key} = {_setting(value)}" for key, value in variant.delta.items())
+        rows.append((
+            label_cell(content, name),
+            Cell(changes or "nothing: the base settings"),
+            Cell(variant.description),
+        ))  # fmt: skip
+    return Table(
+        name="variants",
+        title="Variants",
+        caption=caption("tables", "variants"),
+        columns=(
+            Column("variant", "Variant", numeric=False),
+            Column("changes", "Changes", numeric=False),
+            Column("description", "Description", numeric=False),
+        ),
+        rows=tuple(rows),
+    )
+
+
+def _setting(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def cards_table(content: ReportContent) -> Table:
+    """The metric cards: what exactly was computed."""
+    rows = []
+    for metric in content.metrics:
+        card = content.cards.get(metric.id)
+        if card is None:
+            text = content.missing.get(metric.id, "no score of it was found")
+            rows.append((Cell(metric.title), Cell(f"missing: {text}", tone="warn")))
+        else:
+            lines = "; ".join(f"{key} {value}" for key, value in flatten(card))
+            rows.append((Cell(metric.title), Cell(lines)))
+    return Table(
+        name="metrics",
+        title="Metric cards",
+        caption="What was used to compute each metric; equal within a column.",
+        columns=(
+            Column("metric", "Metric", numeric=False),
+            Column("card", "Card", numeric=False),
+        ),
+        rows=tuple(rows),
+    )
+
+
+def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """(dotted key, text) of every leaf of nested mappings and lists."""
+    if isinstance(value, dict):
+        for key in sorted(value):
+            yield from flatten(value[key], f"{prefix}.{key}" if prefix else str(key))
+    elif isinstance(value, list) and any(isinstance(item, (dict, list)) for item in value):
+        for index, item in enumerate(value):
+            yield from flatten(item, f"{prefix}.{index}")
+    else:
+        yield prefix, value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,260 @@
+"""One table, written five ways: Markdown, CSV, LaTeX (booktabs), HTML and terminal text."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from markupsafe import Markup, escape
+
+Tone = Literal["", "good", "bad", "warn", "muted"]
+
+GAP = "–"
+"""What stands where a number could not be had; a note says why."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: `key` in CSV, `title` with `arrow` (the better direction) elsewhere."""
+
+    key: str
+    title: str
+    arrow: str = ""
+    numeric: bool = True
+    marks: str = ""
+    """Footnote marks behind the title, such as `†`."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One entry: the text shown, and the full-precision number it stands for."""
+
+    text: str
+    value: float | None = None
+    half_width: str = ""
+    """Half of the interval as shown, without `±`."""
+    half_value: float | None = None
+    rank: int = 0
+    """1 best and 2 second best of its column; 0 neither."""
+    marks: str = ""
+    tone: Tone = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells under columns; the first column names the row.
+
+    `rules` are the indices of the rows before which a line is drawn.
+    """
+
+    name: str
+    title: str
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    notes: tuple[str, ...] = ()
+    rules: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise ValueError(
+                    f"table {self.name}: {len(row)} cells, {len(self.columns)} columns"
+                )
+
+    def to_markdown(self) -> str:
+        """GitHub Markdown: best bold, second in italics (Markdown has no underline)."""
+        lines = [f"**{self.title}.** {self.caption}", ""]
+        lines.append(_pipes(_markdown(_heading(column)) for column in self.columns))
+        lines.append(_pipes("---:" if column.numeric else "---" for column in self.columns))
+        for row in self.rows:
+            lines.append(_pipes(_markdown_cell(cell) for cell in row))
+        lines += ["", *(f"- {_markdown(note)}" for note in self.notes)]
+        return "\n".join(lines).rstrip() + "\n"
+
+    def to_csv(self) -> str:
+        """Full-precision numbers; a column with intervals is followed by its half widths."""
+        widths = [any(row[i].half_value is not None for row in self.rows)
+                  for i in range(len(self.columns))]  # fmt: skip
+        stream = io.StringIO()
+        writer = csv.writer(stream, lineterminator="\n")
+        header: list[str] = []
+        for column, wide in zip(self.columns, widths, strict=True):
+            header += [column.key, f"{column.key}_half_width"] if wide else [column.key]
+        writer.writerow(header)
+        for row in self.rows:
+            line: list[str] = []
+            for cell, wide in zip(row, widths, strict=True):
+                line.append(_csv_value(cell))
+                if wide:
+                    line.append("" if cell.half_value is None else repr(cell.half_value))
+            writer.writerow(line)
+        return stream.getvalue()
+
+    def to_latex(self) -> str:
+        r"""A `table` environment for booktabs: best bold, second underlined, notes below."""
+        spec = "".join("r" if column.numeric else "l" for column in self.columns)
+        body: list[str] = []
+        for index, row in enumerate(self.rows):
+            if index in self.rules and index:
+                body.append(r"\midrule")
+            body.append(" & ".join(_latex_cell(cell) for cell in row) + r" \\")
+        notes = [rf"\par {latex_escape(note)}" for note in self.notes]
+        lines = [
+            r"% needs \usepackage{booktabs}",
+            r"\begin{table}[t]",
+            r"\centering",
+            rf"\caption{{{latex_escape(f'{self.title}. {self.caption}')}}}",
+            rf"\label{{tab:{self.name}}}",
+            rf"\begin{{tabular}}{{{spec}}}",
+            r"\toprule",
+            " & ".join(latex_escape(_heading(column)) for column in self.columns) + r" \\",
+            r"\midrule",
+            *body,
+            r"\bottomrule",
+            r"\end{tabular}",
+            *([r"\par\smallskip\footnotesize\raggedright", *notes] if notes else []),
+            r"\end{table}",
+        ]
+        return "\n".join(lines) + "\n"
+
+    def to_html(self) -> Markup:
+        """A `table` element with scopes and sort keys; every text is escaped."""
+        head = Markup("").join(_html_heading(column) for column in self.columns)
+        body = Markup("").join(
+            self._html_row(row, ruled=index in self.rules and index > 0)
+            for index, row in enumerate(self.rows)
+        )
+        return Markup(
+            '<table id="table-{}"><thead><tr>{}</tr></thead><tbody>{}</tbody></table>'
+        ).format(self.name, head, body)
+
+    def _html_row(self, row: tuple[Cell, ...], *, ruled: bool) -> Markup:
+        cells = [Markup('<th scope="row">{}</th>').format(_html_cell(row[0]))]
+        for cell, column in zip(row[1:], self.columns[1:], strict=True):
+            classes = " ".join(part for part in ("n" if column.numeric else "", cell.tone) if part)
+            key = cell.text if cell.value is None else repr(cell.value)
+            cells.append(
+                Markup('<td class="{}" data-key="{}">{}</td>').format(
+                    classes, key, _html_cell(cell)
+                )
+            )
+        opening = Markup('<tr class="ruled">') if ruled else Markup("<tr>")
+        return opening + Markup("").join(cells) + Markup("</tr>")
+
+    def to_text(self, width: int = 100) -> str:
+        """Plain text; columns that do not fit into `width` follow in further blocks."""
+        texts = [[_heading(column) for column in self.columns]]
+        texts += [[_plain_cell(cell) for cell in row] for row in self.rows]
+        widths = [max(len(line[i]) for line in texts) for i in range(len(self.columns))]
+        lines = [self.title]
+        for block in _blocks(widths, width):
+            lines.append("")
+            dashes = "-" * len(self._text_line(texts[0], block, widths, pad=True))
+            for index, line in enumerate(texts):
+                if index == 1 or (index > 1 and index - 1 in self.rules):
+                    lines.append(dashes)
+                lines.append(self._text_line(line, block, widths))
+        lines += ["", *self.notes] if self.notes else []
+        return "\n".join(lines) + "\n"
+
+    def _text_line(
+        self, line: list[str], block: list[int], widths: list[int], *, pad: bool = False
+    ) -> str:
+        parts = [
+            line[i].rjust(widths[i]) if self.columns[i].numeric else line[i].ljust(widths[i])
+            for i in block
+        ]
+        joined = "  ".join(parts)
+        return joined if pad else joined.rstrip()
+
+
+def _blocks(widths: list[int], limit: int) -> list[list[int]]:
+    """Column indices cut into blocks no wider than `limit`; each begins with column 0."""
+    blocks, current, used = [], [0], widths[0]
+    for index in range(1, len(widths)):
+        if used + 2 + widths[index] > limit and len(current) > 1:
+            blocks.append(current)
+            current, used = [0], widths[0]
+        current.append(index)
+        used += 2 + widths[index]
+    return [*blocks, current]
+
+
+def _heading(column: Column) -> str:
+    return f"{column.title}{column.marks}" + (f" {column.arrow}" if column.arrow else "")
+
+
+def _plain_cell(cell: Cell) -> str:
+    mark = {1: "*", 2: "'"}.get(cell.rank, "")
+    interval = f" ±{cell.half_width}" if cell.half_width else ""
+    return f"{mark}{cell.text}{interval}{cell.marks}"
+
+
+def _csv_value(cell: Cell) -> str:
+    if cell.value is not None:
+        return repr(cell.value)
+    return "" if cell.text == GAP else cell.text
+
+
+def _pipes(parts: Iterable[str]) -> str:
+    return "| " + " | ".join(parts) + " |"
+
+
+def _markdown(text: str) -> str:
+    for character in "\\`*_[]<>|":
+        text = text.replace(character, "\\" + character)
+    return text.replace("\n", " ")
+
+
+def _markdown_cell(cell: Cell) -> str:
+    text = _markdown(cell.text)
+    text = {1: f"**{text}**", 2: f"*{text}*"}.get(cell.rank, text)
+    interval = f" ± {cell.half_width}" if cell.half_width else ""
+    return text + interval + cell.marks
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
+    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "↑": r"$\uparrow$", "↓": r"$\downarrow$", "±": r"$\pm$", "−": "$-$", "–": "--",
+    "×": r"$\times$", "†": r"$^\dagger$", "‡": r"$^\ddagger$", "Δ": r"$\Delta$", "≥": r"$\geq$",
+    "<": r"$<$", ">": r"$>$", "\n": " ",
+}  # fmt: skip
+
+
+def latex_escape(text: str) -> str:
+    """`text` as LaTeX shows it literally."""
+    return "".join(_LATEX.get(character, character) for character in text)
+
+
+def _latex_cell(cell: Cell) -> str:
+    text = latex_escape(cell.text)
+    text = {1: rf"\textbf{{{text}}}", 2: rf"\underline{{{text}}}"}.get(cell.rank, text)
+    interval = rf" {{\scriptsize $\pm$ {latex_escape(cell.half_width)}}}" if cell.half_width else ""
+    return text + interval + latex_escape(cell.marks)
+
+
+def _html_heading(column: Column) -> Markup:
+    better = {"↑": "higher is better", "↓": "lower is better"}.get(column.arrow, "")
+    arrow = Markup("")
+    if column.arrow:
+        arrow = Markup(' <span class="arrow" role="img" aria-label="{}">{}</span>').format(
+            better, column.arrow
+        )
+    marks = Markup("<sup>{}</sup>").format(column.marks) if column.marks else Markup("")
+    return Markup('<th scope="col" class="{}">{}{}{}</th>').format(
+        "n" if column.numeric else "", column.title, marks, arrow
+    )
+
+
+def _html_cell(cell: Cell) -> Markup:
+    text = escape(cell.text)
+    if cell.rank:
+        text = Markup("<{0}>{1}</{0}>").format({1: "strong", 2: "u"}[cell.rank], text)
+    if cell.half_width:
+        text += Markup(' <span class="ci">± {}</span>').format(cell.half_width)
+    return text + (Markup("<sup>{}</sup>").format(cell.marks) if cell.marks else Markup(""))

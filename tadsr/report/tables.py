@@ -1,0 +1,196 @@
+"""The tables of the report, each a function from `ReportContent` to a `Table`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tadsr.compare.results import Comparison
+from tadsr.config import MetricSpec
+from tadsr.report.content import ReportContent
+from tadsr.report.table import GAP, Cell, Column, Table
+from tadsr.report.wording import (
+    TONES,
+    caption,
+    count,
+    number,
+    p_text,
+    primary_comparisons,
+    unverified,
+)
+
+LOST = "‡"
+UNVERIFIED = "†"
+
+
+def main_table(content: ReportContent, dataset: str) -> Table:
+    """Every upscaler on one test set: means with intervals, and the declared verdicts."""
+    metrics = content.defined_metrics(dataset)
+    endpoints = [m for m in metrics if _is_primary(content, dataset, m.id)]
+    upscalers = (*content.baselines, *content.variants)
+    ranks = {m.id: _ranks(content, dataset, m) for m in metrics}
+    rows = []
+    for upscaler in upscalers:
+        cells = [label_cell(content, upscaler), seeds_cell(content, upscaler)]
+        cells += [_mean_cell(content, dataset, upscaler, m, ranks[m.id]) for m in metrics]
+        cells += [_verdict_cell(content, dataset, upscaler, m.id) for m in endpoints]
+        rows.append(tuple(cells))
+    columns = [Column("upscaler", "Upscaler", numeric=False), Column("seeds", "Seeds")]
+    columns += [_metric_column(content, m) for m in metrics]
+    columns += [
+        Column(f"verdict_{m.id}", f"{m.title} vs {content.reference}", numeric=False)
+        for m in endpoints
+    ]
+    images = count(content.dataset(dataset).n_images, "image")
+    return Table(
+        name=f"main-{dataset}",
+        title=dataset,
+        caption=caption("tables", "main", dataset=dataset, images=images),
+        columns=tuple(columns),
+        rows=tuple(rows),
+        notes=tuple(_notes(content, dataset, metrics)),
+        rules=(len(content.baselines),),
+    )
+
+
+def _is_primary(content: ReportContent, dataset: str, metric: str) -> bool:
+    return any(e.dataset == dataset and e.metric == metric for e in content.experiment.primary)
+
+
+def label_cell(content: ReportContent, upscaler: str) -> Cell:
+    return Cell(f"{upscaler} (reference)" if upscaler == content.reference else upscaler)
+
+
+def lost_seeds(content: ReportContent, variant: str) -> bool:
+    return any(cell.status != "done" for cell in content.cells_of(variant))
+
+
+def seeds_cell(content: ReportContent, upscaler: str) -> Cell:
+    """`3`, or `2 (1/3 diverged)`; empty for what has no seeds."""
+    cells = content.cells_of(upscaler)
+    if not cells:
+        return Cell("")
+    states = [cell.status for cell in cells]
+    lost = [
+        f"{states.count(word)}/{len(cells)} {word}"
+        for word in dict.fromkeys(states)
+        if word != "done"
+    ]
+    done = states.count("done")
+    if not lost:
+        return Cell(str(done), value=done)
+    return Cell(f"{done} ({', '.join(lost)})", value=done, marks=LOST, tone="warn")
+
+
+def _metric_column(content: ReportContent, metric: MetricSpec) -> Column:
+    marks = UNVERIFIED if unverified(content.cards.get(metric.id)) else ""
+    return Column(metric.id, metric.title, metric.arrow, marks=marks)
+
+
+def _ranks(content: ReportContent, dataset: str, metric: MetricSpec) -> dict[str, int]:
+    """Best (1) and second (2) as displayed: what looks equal ranks equal.
+
+    A variant that lost a seed has the mean of its survivors, and is not ranked.
+    """
+    shown: dict[str, float] = {}
+    for upscaler in (*content.baselines, *content.variants):
+        mean = content.means.get((dataset, upscaler, metric.id))
+        if mean is not None and not lost_seeds(content, upscaler):
+            shown[upscaler] = round(mean.mean, metric.decimals)
+    order = sorted(set(shown.values()), reverse=metric.higher_is_better)[:2]
+    return {name: order.index(value) + 1 for name, value in shown.items() if value in order}
+
+
+def _mean_cell(
+    content: ReportContent,
+    dataset: str,
+    upscaler: str,
+    metric: MetricSpec,
+    ranks: Mapping[str, int],
+) -> Cell:
+    mean = content.means.get((dataset, upscaler, metric.id))
+    if mean is None:
+        return Cell(GAP, tone="muted")
+    half = mean.half_width
+    return Cell(
+        number(mean.mean, metric.decimals),
+        value=mean.mean,
+        half_width="" if half is None else number(half, metric.decimals),
+        half_value=half,
+        rank=ranks.get(upscaler, 0),
+    )
+
+
+def _verdict_cell(content: ReportContent, dataset: str, upscaler: str, metric: str) -> Cell:
+    if upscaler == content.reference:
+        return Cell("reference", tone="muted")
+    for c in primary_comparisons(content):
+        if (c.dataset, c.variant, c.metric) == (dataset, upscaler, metric):
+            return Cell(c.verdict or GAP, tone=TONES.get(c.verdict or "", ""))
+    return Cell("" if upscaler in content.baselines else GAP, tone="muted")
+
+
+def _notes(content: ReportContent, dataset: str, metrics: tuple[MetricSpec, ...]) -> list[str]:
+    notes = [
+        f"{GAP} {m.title}: {content.missing[m.id]}" for m in metrics if m.id in content.missing
+    ]
+    marked = [m.title for m in metrics if unverified(content.cards.get(m.id))]
+    if marked:
+        notes.append(f"{UNVERIFIED} {', '.join(marked)}: weights of unverified origin.")
+    if any(lost_seeds(content, variant) for variant in content.variants):
+        notes.append(f"{LOST} Mean over the surviving seeds only, therefore not ranked.")
+    absent = [m.title for m in content.metrics if m not in metrics]
+    if absent:
+        notes.append(f"{dataset} has no HR images, so {', '.join(absent)} cannot be computed.")
+    return notes
+
+
+def comparison_table(content: ReportContent, *, primary: bool) -> Table:
+    """Paired differences to the reference, of the declared endpoints or of all others."""
+    chosen = [c for c in content.comparisons if c.primary == primary]
+    name = "primary" if primary else "exploratory"
+    columns = [
+        Column("dataset", "Test set", numeric=False),
+        Column("metric", "Metric", numeric=False),
+        Column("variant", "Variant", numeric=False),
+        Column("delta", f"Δ to {content.reference}"),
+        Column("interval", "95 % interval"),
+        Column("p", "p"),
+        *([Column("p_holm", "Holm p"), Column("verdict", "Verdict", numeric=False)]
+          if primary else []),
+        Column("n_seeds", "Seeds"),
+        Column("n_images", "Images"),
+    ]  # fmt: skip
+    breaks = [i for i in range(1, len(chosen))
+              if (chosen[i - 1].dataset, chosen[i - 1].metric)
+              != (chosen[i].dataset, chosen[i].metric)]  # fmt: skip
+    return Table(
+        name=name,
+        title="Declared endpoints" if primary else "Exploratory differences",
+        caption=caption("tables", name, reference=content.reference, family=len(chosen)),
+        columns=tuple(columns),
+        rows=tuple(_comparison_row(content, c) for c in chosen),
+        rules=tuple(breaks),
+    )
+
+
+def _comparison_row(content: ReportContent, c: Comparison) -> tuple[Cell, ...]:
+    spec = content.metric(c.metric)
+    interval, half = GAP, None
+    if c.low is not None and c.high is not None:
+        low, high = (number(bound, spec.decimals, sign=True) for bound in (c.low, c.high))
+        interval, half = f"{low} to {high}", (c.high - c.low) / 2
+    verdict = [
+        Cell(p_text(c.p_adjusted), value=c.p_adjusted),
+        Cell(c.verdict or GAP, tone=TONES.get(c.verdict or "", "")),
+    ]
+    return (
+        Cell(c.dataset),
+        Cell(f"{spec.title} {spec.arrow}"),
+        Cell(c.variant),
+        Cell(number(c.delta, spec.decimals, sign=True), value=c.delta, half_value=half),
+        Cell(interval),
+        Cell(p_text(c.p_value), value=c.p_value),
+        *(verdict if c.primary else []),
+        Cell(str(c.n_seeds), value=c.n_seeds),
+        Cell(str(c.n_images), value=c.n_images),
+    )

@@ -1,0 +1,138 @@
+"""Run folders: lock, run card, resume or supersede."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tadsr.errors import CorruptionError
+from tadsr.files import Lock, digest_json, read_json, write_json
+from tadsr.runs.environment import describe_environment
+
+CARD = "run.json"
+FINISHED = ("done", "diverged")
+
+
+def read_card(folder: Path | str) -> dict[str, Any] | None:
+    """The run card of a folder, or None where nothing was run yet."""
+    path = Path(folder) / CARD
+    if not path.is_file():
+        return None
+    card: dict[str, Any] = read_json(path)
+    return card
+
+
+def lock_path(folder: Path | str) -> Path:
+    """Beside the folder, so that superseding the folder does not move the lock."""
+    folder = Path(folder)
+    return folder.parent / f".{folder.name}.lock"
+
+
+@dataclass
+class Run:
+    """A recipe being carried out in a folder. Made by `Run.open`."""
+
+    folder: Path
+    key: str
+    card: dict[str, Any]
+    _started: float = field(default_factory=time.monotonic)
+
+    @property
+    def finished(self) -> bool:
+        """Whether this recipe is already carried out here; there is nothing to do then."""
+        return self.card["status"] in FINISHED
+
+    @classmethod
+    @contextmanager
+    def open(
+        cls,
+        folder: Path,
+        recipe: dict[str, Any],
+        upstream: dict[str, str],
+        *,
+        root: Path,
+        content: Callable[[Path], str],
+    ) -> Iterator[Run]:
+        """Open `folder` for (recipe, upstream contents), waiting for another process's lock.
+
+        Same key: resume, or nothing to do. Another key: the old folder moves to
+        `root/superseded/`. `content` digests what a finished run produced; if it differs from
+        the card, the folder is corrupt and `CorruptionError` names both digests. An exception
+        inside the block marks the card `failed`; a kill leaves it `running`, to be resumed.
+        """
+        key = digest_json({"recipe": recipe, "upstream": upstream})
+        with Lock(lock_path(folder), "this run", wait=True):
+            card = read_card(folder)
+            if card is not None and card["key"] != key:
+                _supersede(folder, card["key"], root)
+                card = None
+            if card is not None and card["status"] in FINISHED:
+                _verify(folder, card, content)
+                yield cls(folder, key, card)
+                return
+            yield from _carry_out(cls, folder, key, recipe, upstream)
+
+    def finish(
+        self, status: str, content: str, *, results: dict[str, Any] | None = None, message: str = ""
+    ) -> None:
+        """Write the final card: `done` or `diverged`, the content digest, scalar results."""
+        seconds = self.card.get("seconds", 0.0) + time.monotonic() - self._started
+        self.card = {
+            **self.card,
+            "status": status,
+            "content": content,
+            "results": results or {},
+            "message": message,
+            "seconds": round(seconds, 2),
+        }
+        write_json(self.folder / CARD, self.card)
+
+
+def _carry_out(
+    cls: type[Run], folder: Path, key: str, recipe: dict[str, Any], upstream: dict[str, str]
+) -> Iterator[Run]:
+    previous = read_card(folder) or {}
+    card = {
+        "key": key,
+        "recipe": recipe,
+        "recipe_digest": digest_json(recipe),
+        "upstream": upstream,
+        "status": "running",
+        "environment": describe_environment(),
+        "command": " ".join(["tadsr", *sys.argv[1:]]),
+        "seconds": previous.get("seconds", 0.0),
+        "message": "",
+    }
+    write_json(folder / CARD, card)
+    run = cls(folder, key, card)
+    try:
+        yield run
+    except Exception as error:
+        text = f"{type(error).__name__}: {error}".splitlines()[0][:500]
+        write_json(folder / CARD, {**card, "status": "failed", "message": text})
+        raise
+
+
+def _verify(folder: Path, card: dict[str, Any], content: Callable[[Path], str]) -> None:
+    found = content(folder)
+    if found != card["content"]:
+        raise CorruptionError(
+            f"{folder}: its content ({found[:12]}) is not what its run card says "
+            f"({card['content'][:12]}); delete the folder to make it again"
+        )
+
+
+def _supersede(folder: Path, key: str, root: Path) -> None:
+    """Move a folder made by another recipe out of the way; nothing trained is deleted."""
+    name = "__".join(folder.relative_to(root).parts) + f"--{key[:8]}"
+    target = root / "superseded" / name
+    if target.exists():
+        shutil.rmtree(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    folder.rename(target)

@@ -1,0 +1,58 @@
+"""Pairs of images as pairs of latents, and noise, for teachers, targets and students."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tadsr.config.base import SCALE
+from tadsr.config.experiment import DatasetSpec
+from tadsr.data.dataset import Batch, Degradation
+from tadsr.data.resize import bicubic
+from tadsr.errors import ConfigError
+from tadsr.models.codecs import LatentCodec
+
+
+@dataclass(frozen=True)
+class LatentPairs:
+    """A batch on its device.
+
+    Attributes:
+        lq: (N, 3, h, w) in [-1, 1].
+        z_y: Enc(bicubic enlargement of lq), (N, C, H, W).
+        z_0: Enc(hr), like z_y.
+    """
+
+    lq: Tensor
+    z_y: Tensor
+    z_0: Tensor
+
+
+@torch.no_grad()
+def encode_pairs(codec: LatentCodec, batch: Batch, device: str) -> LatentPairs:
+    """Encode HR crops and their enlarged LR."""
+    lq = batch.lq.to(device)
+    return LatentPairs(
+        lq=lq,
+        z_y=codec.encode(bicubic(lq, scale=SCALE)),
+        z_0=codec.encode(batch.hr.to(device)),
+    )
+
+
+def crop_settings(data: DatasetSpec) -> tuple[int, Degradation]:
+    """Crop side and degradation of a set to learn from; one without them is an error."""
+    if data.crop is None or data.degradation is None:
+        raise ConfigError("data.train and data.val each need 'crop' and 'degradation'")
+    return data.crop, data.degradation
+
+
+def gaussian(like: Tensor, generator: torch.Generator) -> Tensor:
+    """Standard Gaussian noise shaped like `like`, drawn on the CPU: the same on every device."""
+    return torch.randn(like.shape, generator=generator).to(like.device)
+
+
+def uniform_steps(count: int, steps: int, generator: torch.Generator, device: str) -> Tensor:
+    """(count,) int64 uniform on {0, ..., steps - 1}."""
+    return torch.randint(steps, (count,), generator=generator).to(device)

@@ -1,0 +1,18 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Reference images, metric weights and golden tensors kept beside a developer's checkout."""
+    folder = REPOSITORY.parent / "shared"
+    if not (folder / "golden" / "meta.json").is_file():
+        pytest.skip("reference data not found beside the checkout (../shared): see CONTRIBUTING.md")
+    return folder

@@ -1,0 +1,19 @@
+# Images on disk and their manifests.
+rule data:
+    input:
+        INPUTS["data"],
+    output:
+        RECEIPT["data"],
+    params:
+        digest=JOBS["data"].digest,
+    threads: JOBS["data"].threads
+    resources:
+        mem_mb=1000,
+    log:
+        f"{LOGS}/data.log",
+    conda:
+        "../../environment.yml"
+    message:
+        "data"
+    shell:
+        "tadsr data {E:q} --expect {params.digest} > {log:q} 2>&1"

@@ -1,0 +1,19 @@
+# Upscale every test set and measure: one job per student job, one for the baselines.
+rule evaluate:
+    input:
+        lambda wildcards: INPUTS[f"evaluate/{wildcards.job}"],
+    output:
+        f"{RECEIPTS}/evaluate/{{job}}.json",
+    params:
+        digest=lambda wildcards: JOBS[f"evaluate/{wildcards.job}"].digest,
+    threads: lambda wildcards: JOBS[f"evaluate/{wildcards.job}"].threads
+    resources:
+        mem_mb=2000,
+    log:
+        f"{LOGS}/evaluate/{{job}}.log",
+    conda:
+        "../../environment.yml"
+    message:
+        "evaluate {wildcards.job}"
+    shell:
+        "tadsr evaluate {E:q} {wildcards.job} --expect {params.digest} > {log:q} 2>&1"

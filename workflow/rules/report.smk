@@ -1,0 +1,19 @@
+# Tables, figures and the page.
+rule report:
+    input:
+        INPUTS["report"],
+    output:
+        RECEIPT["report"],
+    params:
+        digest=JOBS["report"].digest,
+    threads: JOBS["report"].threads
+    resources:
+        mem_mb=1500,
+    log:
+        f"{LOGS}/report.log",
+    conda:
+        "../../environment.yml"
+    message:
+        "report"
+    shell:
+        "tadsr report {E:q} --expect {params.digest} > {log:q} 2>&1"

@@ -1,0 +1,19 @@
+# Students: one job per variant (or per cell), all from the same pools.
+rule student:
+    input:
+        lambda wildcards: INPUTS[f"student/{wildcards.job}"],
+    output:
+        f"{RECEIPTS}/student/{{job}}.json",
+    params:
+        digest=lambda wildcards: JOBS[f"student/{wildcards.job}"].digest,
+    threads: lambda wildcards: JOBS[f"student/{wildcards.job}"].threads
+    resources:
+        mem_mb=2000,
+    log:
+        f"{LOGS}/student/{{job}}.log",
+    conda:
+        "../../environment.yml"
+    message:
+        "student {wildcards.job}"
+    shell:
+        "tadsr student {E:q} {wildcards.job} --expect {params.digest} > {log:q} 2>&1"

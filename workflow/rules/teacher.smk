@@ -1,0 +1,19 @@
+# The multi-step teacher.
+rule teacher:
+    input:
+        INPUTS["teacher"],
+    output:
+        RECEIPT["teacher"],
+    params:
+        digest=JOBS["teacher"].digest,
+    threads: JOBS["teacher"].threads
+    resources:
+        mem_mb=2000,
+    log:
+        f"{LOGS}/teacher.log",
+    conda:
+        "../../environment.yml"
+    message:
+        "teacher"
+    shell:
+        "tadsr teacher {E:q} --expect {params.digest} > {log:q} 2>&1"

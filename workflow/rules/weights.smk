@@ -1,0 +1,19 @@
+# What metric weights are there (fetched before the DAG; nothing is downloaded here).
+rule weights:
+    input:
+        INPUTS["weights"],
+    output:
+        RECEIPT["weights"],
+    params:
+        digest=JOBS["weights"].digest,
+    threads: JOBS["weights"].threads
+    resources:
+        mem_mb=500,
+    log:
+        f"{LOGS}/weights.log",
+    conda:
+        "../../environment.yml"
+    message:
+        "weights"
+    shell:
+        "tadsr weights check {E:q} --expect {params.digest} > {log:q} 2>&1"
