@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -190,8 +191,8 @@ def _blocks(
     diverged: dict[str, frozenset[int]],
 ) -> Iterator[tuple[tuple[str, str], Block]]:
     """One block per run of equal (dataset, metric) in the sorted rows."""
-    starts = _starts(columns[0], columns[1]).tolist()
-    for start, stop in zip(starts, [*starts[1:], len(values)], strict=True):
+    ends = [*_starts(columns[0], columns[1]).tolist(), len(values)]
+    for start, stop in pairwise(ends):
         dataset, metric, variant, seed, image = (column[start:stop] for column in columns)
         key = names["dataset"][dataset[0]], names["metric"][metric[0]]
         if image.min() < 0 <= image.max():

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from tadsr.diffusion.sampling import encoder_features, predict_x0, sample, trajectory
+from tadsr.diffusion.sampling import ChainStep, encoder_features, predict_x0, sample, trajectory
 from tadsr.diffusion.scheduler import ResShiftScheduler, ResShiftStep
 
 __all__ = [
+    "ChainStep",
     "ResShiftScheduler",
     "ResShiftStep",
     "encoder_features",

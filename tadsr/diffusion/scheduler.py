@@ -112,7 +112,9 @@ class ResShiftScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         key = (name, like.device, like.dtype)
         table = self._cast.get(key)
         if table is None:
-            table = self._cast[key] = self._tables[name].to(like.device, like.dtype)
+            # Kept over calls, so it must not be tied to a caller's inference mode.
+            with torch.inference_mode(False):
+                table = self._cast[key] = self._tables[name].to(like.device, like.dtype)
         if not isinstance(t, Tensor):
             if not 0 <= t < self.num_train_timesteps:
                 raise IndexError(f"t is {t}; a step lies in 0..{self.num_train_timesteps - 1}")

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tadsr.diffusion import ResShiftScheduler
+from tadsr.models.swin_unet import SwinUNet2DModel
 
 
 @dataclass(frozen=True)
@@ -29,14 +30,14 @@ class StudentStep:
         shared: what several phases of the step compute once.
     """
 
-    x_T: Tensor
+    x_T: Tensor  # noqa: N815 - the field's name
     z_y: Tensor
     z_0: Tensor
     z_tch: Tensor
     z_stu: Tensor
     lq: Tensor
-    student: nn.Module
-    teacher: nn.Module
+    student: SwinUNet2DModel
+    teacher: SwinUNet2DModel
     scheduler: ResShiftScheduler
     generator: Callable[[str], torch.Generator]
     shared: dict[str, Any] = field(default_factory=dict)

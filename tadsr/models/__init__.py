@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tadsr.models.codecs import LatentCodec, PixelUnshuffleCodec, VQCodec
+from tadsr.models.codecs import LatentCodec, PixelUnshuffleCodec, VQCodec, encode_lq
 from tadsr.models.discriminator import LatentDiscriminator
 from tadsr.models.published import import_swin_unet, import_vq_f4
 from tadsr.models.swin_unet import SwinUNet2DModel, SwinUNetOutput
@@ -14,6 +14,7 @@ __all__ = [
     "SwinUNet2DModel",
     "SwinUNetOutput",
     "VQCodec",
+    "encode_lq",
     "import_swin_unet",
     "import_vq_f4",
 ]

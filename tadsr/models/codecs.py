@@ -14,6 +14,8 @@ from diffusers import ConfigMixin, ModelMixin, VQModel
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
+from tadsr.data.resize import bicubic
+
 QUANTISED = 16384
 """Latent pixels compared with the code book at a time."""
 
@@ -35,6 +37,18 @@ class LatentCodec(Protocol):
 
     def decode(self, latent: Tensor) -> Tensor:
         """A latent to (N, 3, H, W), about [-1, 1], not clamped."""
+
+
+def encode_lq(codec: LatentCodec, lq: Tensor, scale: int = 4) -> Tensor:
+    """z_y: the latent of the low-resolution image enlarged by bicubic interpolation.
+
+    Args:
+        lq: (N, 3, h, w) in [-1, 1]. The enlarged image may overshoot; it is not clamped.
+        scale: enlargement, such that `scale` h and w are multiples of `codec.spatial_factor`.
+    """
+    height, width = lq.shape[-2:]
+    enlarged = bicubic(lq, size=(scale * height, scale * width))
+    return codec.encode(enlarged.to(lq.dtype))
 
 
 class PixelUnshuffleCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]

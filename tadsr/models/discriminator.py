@@ -7,7 +7,7 @@ them into feature maps; one small head per map says how real each place looks.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -57,8 +57,7 @@ class LatentDiscriminator(nn.Module):
         self.num_groups = min(num_groups, num_train_timesteps) if kind == "multiple" else 1
         self.embed_channels = (embed_channels or feature_channels[0]) if kind == KINDS[0] else 0
         self.heads = nn.ModuleList(
-            nn.ModuleList(Head(channels, self.embed_channels) for channels in feature_channels)
-            for _ in range(self.num_groups)
+            HeadSet(feature_channels, self.embed_channels) for _ in range(self.num_groups)
         )
 
     def forward(self, features: Sequence[Tensor], t: Tensor) -> Tensor:
@@ -66,7 +65,7 @@ class LatentDiscriminator(nn.Module):
         embedding = None
         if self.embed_channels:
             embedding = timestep_embedding(t, self.embed_channels).to(features[0].dtype)
-        logits = torch.stack([self._set_logits(heads, features, embedding) for heads in self.heads])
+        logits = torch.stack([heads(features, embedding) for heads in self.heads])
         if self.num_groups == 1:
             return logits[0]
         # All sets run on all samples, and each sample keeps its own: static shapes, no waiting
@@ -74,11 +73,16 @@ class LatentDiscriminator(nn.Module):
         group = t.to(logits.device) * self.num_groups // self.num_train_timesteps
         return logits[group, torch.arange(len(group), device=logits.device)]
 
-    @staticmethod
-    def _set_logits(
-        heads: Iterable[nn.Module], features: Sequence[Tensor], embedding: Tensor | None
-    ) -> Tensor:
-        pairs = zip(heads, features, strict=True)
+
+class HeadSet(nn.ModuleList):
+    """One head per feature map."""
+
+    def __init__(self, feature_channels: Sequence[int], embed_channels: int) -> None:
+        super().__init__(Head(channels, embed_channels) for channels in feature_channels)
+
+    def forward(self, features: Sequence[Tensor], embedding: Tensor | None) -> Tensor:
+        """The logits of all heads, (N, L)."""
+        pairs = zip(self, features, strict=True)
         return torch.cat([head(feature, embedding) for head, feature in pairs], dim=1)
 
 

@@ -238,7 +238,9 @@ def zeroed(layer: nn.Conv2d) -> nn.Conv2d:
 @lru_cache(maxsize=8)
 def relative_position_index(window: int) -> Tensor:
     """(L, L) row of the bias table for each pair of the L = window^2 pixels of a window."""
-    y, x = torch.meshgrid(torch.arange(window), torch.arange(window), indexing="ij")
+    # On the CPU whatever the default device: what is cached must hold data.
+    side = torch.arange(window, device="cpu")
+    y, x = torch.meshgrid(side, side, indexing="ij")
     y, x = y.flatten(), x.flatten()
     dy, dx = y[:, None] - y, x[:, None] - x
     return (dy + window - 1) * (2 * window - 1) + dx + window - 1
@@ -252,7 +254,7 @@ def shift_mask(height: int, width: int, window: int, shift: int, device: torch.d
     the last row of windows is masked, and there the columns, not the rows, are kept apart. The
     masks stored in the checkpoints and the golden tensors at two sizes pin this down.
     """
-    row = torch.arange(height)
+    row = torch.arange(height, device="cpu")
     # 0, 1 or 2: before the last row of windows, within it, or wrapped round from the top.
     region = (row >= height - window).long() + (row >= height - shift).long()
     pixels = region.reshape(-1, 1, 1, window).expand(-1, width // window, window, -1)

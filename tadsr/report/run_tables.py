@@ -26,13 +26,13 @@ def fidelity_table(content: ReportContent) -> Table:
             for cell in cells
             if {"val_start_mse", "val_target_mse"} <= set(cell.results)
         ]
-        start, end = (np.array(side) for side in zip(*pairs, strict=True)) if pairs else ([], [])
-        ratio = float(np.mean(end) / np.mean(start)) if pairs and np.mean(start) > 0 else None
+        start, end = np.array(pairs, dtype=np.float64).reshape(-1, 2).T
+        ratio = float(end.mean() / start.mean()) if pairs and start.mean() > 0 else None
         rows.append((
             label_cell(content, variant),
             seeds_cell(content, variant),
-            _interval_cell(np.asarray(start)),
-            _interval_cell(np.asarray(end)),
+            _interval_cell(start),
+            _interval_cell(end),
             Cell(GAP if ratio is None else f"{100 * ratio:.1f} %", value=ratio),
         ))  # fmt: skip
     return Table(

@@ -57,15 +57,17 @@ def _is_primary(content: ReportContent, dataset: str, metric: str) -> bool:
 
 
 def label_cell(content: ReportContent, upscaler: str) -> Cell:
+    """The name of a row."""
     return Cell(f"{upscaler} (reference)" if upscaler == content.reference else upscaler)
 
 
 def lost_seeds(content: ReportContent, variant: str) -> bool:
+    """Whether a variant diverged, failed or is missing for at least one seed."""
     return any(cell.status != "done" for cell in content.cells_of(variant))
 
 
 def seeds_cell(content: ReportContent, upscaler: str) -> Cell:
-    """`3`, or `2 (1/3 diverged)`; empty for what has no seeds."""
+    """The number of seeds: `3`, or `2 (1/3 diverged)`, or nothing for baselines."""
     cells = content.cells_of(upscaler)
     if not cells:
         return Cell("")

@@ -10,9 +10,8 @@ from torch import Tensor
 from tadsr.config.base import SCALE
 from tadsr.config.experiment import DatasetSpec
 from tadsr.data.dataset import Batch, Degradation
-from tadsr.data.resize import bicubic
 from tadsr.errors import ConfigError
-from tadsr.models.codecs import LatentCodec
+from tadsr.models.codecs import LatentCodec, encode_lq
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ def encode_pairs(codec: LatentCodec, batch: Batch, device: str) -> LatentPairs:
     lq = batch.lq.to(device)
     return LatentPairs(
         lq=lq,
-        z_y=codec.encode(bicubic(lq, scale=SCALE)),
+        z_y=encode_lq(codec, lq, SCALE),
         z_0=codec.encode(batch.hr.to(device)),
     )
 
@@ -53,6 +52,8 @@ def gaussian(like: Tensor, generator: torch.Generator) -> Tensor:
     return torch.randn(like.shape, generator=generator).to(like.device)
 
 
-def uniform_steps(count: int, steps: int, generator: torch.Generator, device: str) -> Tensor:
+def uniform_steps(
+    count: int, steps: int, generator: torch.Generator, device: torch.device | str
+) -> Tensor:
     """(count,) int64 uniform on {0, ..., steps - 1}."""
     return torch.randint(steps, (count,), generator=generator).to(device)

@@ -185,7 +185,7 @@ class _Run(Generic[BatchT]):
             self.state.sums[key] = self.state.sums.get(key, 0.0) + float(value)
 
     def _write_curves(self, before: int) -> None:
-        """A line of means at every hundredth of the training, with a validation where one is due."""
+        """A line of means at each hundredth of the training, and a validation where it is due."""
         state, spec = self.state, self.settings
         finished = state.images >= spec.images
         values: dict[str, float] = {}

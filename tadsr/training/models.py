@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -27,17 +26,15 @@ def save_pipeline(pipeline: TADSRPipeline, folder: Path) -> None:
         ) from error
     if folder.exists():
         shutil.rmtree(folder)
-    os.replace(aside, folder)
+    aside.replace(folder)
 
 
 def load_frozen(folder: Path, device: str) -> Any:
-    """The `TADSRPipeline` in `folder` on `device`, its network and codec in evaluation mode, frozen.
+    """The `TADSRPipeline` in `folder` on `device`, its network and codec frozen.
 
     Frozen weights get no gradients, but gradients may flow through the networks.
     """
-    if not (folder / "model_index.json").is_file():
-        raise TadsrError(f"{folder}: no model there; train the teacher first (tadsr teacher)")
-    pipeline = TADSRPipeline.from_pretrained(folder, use_safetensors=True).to(device)
+    pipeline = TADSRPipeline.from_pretrained(folder).to(device)
     for module in (pipeline.unet, pipeline.codec):
         module.eval().requires_grad_(False)
     return pipeline

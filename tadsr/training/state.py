@@ -75,9 +75,7 @@ class TrainingState:
         decay = min(ema, (1 + self.steps) / (10 + self.steps))
         for name, average in self.averages.items():
             network = self.networks[name]
-            torch._foreach_lerp_(
-                list(average.parameters()), list(network.parameters()), 1 - decay
-            )
+            torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
             for kept, current in zip(average.buffers(), network.buffers(), strict=True):
                 kept.copy_(current)
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tadsr import seeds
 from tadsr.config.base import SCALE
-from tadsr.config.experiment import CodecSpec, DataSpec, DatasetSpec, TeacherSpec
+from tadsr.config.experiment import CodecSpec, DatasetSpec, DataSpec, TeacherSpec
 from tadsr.data.dataset import TrainingCrops, fixed_pairs
 from tadsr.diffusion import ResShiftScheduler, predict_x0, sample
 from tadsr.models.codecs import LatentCodec, PixelUnshuffleCodec
@@ -62,11 +62,13 @@ def train_teacher(
         spec, device,
     )  # fmt: skip
     outcome, state = fit(objective, spec.training, folder, progress=progress)
-    trained = state.validated_networks()[NAME]
+    trained: Any = state.validated_networks()[NAME]
     results = outcome.results | {"sigma_r": scheduler.sigma_r}
     if outcome.status == "done":
         results |= objective.final_errors(trained)
-        save_pipeline(TADSRPipeline(unet=trained, codec=codec, scheduler=scheduler), folder / "model")
+        save_pipeline(
+            TADSRPipeline(unet=trained, codec=codec, scheduler=scheduler), folder / "model"
+        )
     return TrainingOutcome(outcome.status, outcome.message, results)
 
 
@@ -99,16 +101,12 @@ class TeacherObjective:
         """Crops `start` to `start + count` as latents, with their position."""
         return start, encode_pairs(self.codec, self.crops.batch(start, count), self.device)
 
-    def phases(
-        self, batch: tuple[int, LatentPairs]
-    ) -> Iterator[tuple[str, Mapping[str, Term]]]:
+    def phases(self, batch: tuple[int, LatentPairs]) -> Iterator[tuple[str, Mapping[str, Term]]]:
         """One phase: denoise x_t at random t."""
         start, pairs = batch
         scheduler, seed = self.scheduler, self.spec.seed
         T = scheduler.num_train_timesteps
-        t = uniform_steps(
-            len(pairs.lq), T, seeds.torch_generator(seed, "t", start), self.device
-        )
+        t = uniform_steps(len(pairs.lq), T, seeds.torch_generator(seed, "t", start), self.device)
         noise = gaussian(pairs.z_0, seeds.torch_generator(seed, "noise", start))
         x_t = scheduler.add_noise(pairs.z_0, pairs.z_y, noise, t)
         estimate = predict_x0(self.unet, scheduler, x_t, t, pairs.z_y, pairs.lq)
@@ -150,13 +148,14 @@ def build_codec(spec: CodecSpec, device: str) -> PixelUnshuffleCodec:
 def build_network(spec: TeacherSpec, codec: LatentCodec, data: DatasetSpec) -> SwinUNet2DModel:
     """A denoiser with fresh weights, sized for the training crops."""
     crop, _ = crop_settings(data)
-    return SwinUNet2DModel(
+    network: SwinUNet2DModel = SwinUNet2DModel(
         in_channels=codec.channels,
         out_channels=codec.channels,
         sample_size=crop // codec.spatial_factor,
         lq_size=crop // SCALE,
         **spec.network.model_dump(),
     )
+    return network
 
 
 def build_scheduler(
@@ -167,7 +166,8 @@ def build_scheduler(
     if spec.schedule.prediction_type == "residual":
         pairs = encode_pairs(codec, crops.batch(0, SIGMA_CROPS), "cpu")
         settings["sigma_r"] = float((pairs.z_0 - pairs.z_y).double().std())
-    return ResShiftScheduler(**settings)
+    scheduler: ResShiftScheduler = ResShiftScheduler(**settings)
+    return scheduler
 
 
 def _validation(data: DatasetSpec, folder: Path, codec: LatentCodec, device: str) -> LatentPairs:

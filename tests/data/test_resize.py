@@ -121,7 +121,7 @@ def test_identity_and_precision(picture: Picture) -> None:
     [{}, {"scale": 2, "size": (3, 3)}, {"scale": 0}, {"scale": float("nan")}, {"size": (0, 3)}],
 )
 def test_bad_arguments(arguments: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="scale|size"):
+    with pytest.raises(ValueError, match=r"scale|size"):
         bicubic(torch.zeros(1, 3, 8, 8), **arguments)  # type: ignore[arg-type]
 
 

@@ -5,6 +5,7 @@ rule compare:
     output:
         RECEIPT["compare"],
     params:
+        experiment=E,
         digest=JOBS["compare"].digest,
     threads: JOBS["compare"].threads
     resources:
@@ -16,4 +17,4 @@ rule compare:
     message:
         "compare"
     shell:
-        "tadsr compare {E:q} --expect {params.digest} > {log:q} 2>&1"
+        "tadsr compare {params.experiment:q} --expect {params.digest} > {log:q} 2>&1"

@@ -5,6 +5,7 @@ rule data:
     output:
         RECEIPT["data"],
     params:
+        experiment=E,
         digest=JOBS["data"].digest,
     threads: JOBS["data"].threads
     resources:
@@ -16,4 +17,4 @@ rule data:
     message:
         "data"
     shell:
-        "tadsr data {E:q} --expect {params.digest} > {log:q} 2>&1"
+        "tadsr data {params.experiment:q} --expect {params.digest} > {log:q} 2>&1"

@@ -5,6 +5,7 @@ rule evaluate:
     output:
         f"{RECEIPTS}/evaluate/{{job}}.json",
     params:
+        experiment=E,
         digest=lambda wildcards: JOBS[f"evaluate/{wildcards.job}"].digest,
     threads: lambda wildcards: JOBS[f"evaluate/{wildcards.job}"].threads
     resources:
@@ -16,4 +17,4 @@ rule evaluate:
     message:
         "evaluate {wildcards.job}"
     shell:
-        "tadsr evaluate {E:q} {wildcards.job} --expect {params.digest} > {log:q} 2>&1"
+        "tadsr evaluate {params.experiment:q} {wildcards.job} --expect {params.digest} > {log:q} 2>&1"

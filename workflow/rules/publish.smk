@@ -5,6 +5,7 @@ rule publish:
     output:
         RECEIPT["publish"],
     params:
+        experiment=E,
         digest=JOBS["publish"].digest,
     threads: JOBS["publish"].threads
     resources:
@@ -16,4 +17,4 @@ rule publish:
     message:
         "publish"
     shell:
-        "tadsr publish {E:q} --expect {params.digest} > {log:q} 2>&1"
+        "tadsr publish {params.experiment:q} --expect {params.digest} > {log:q} 2>&1"

@@ -5,6 +5,7 @@ rule report:
     output:
         RECEIPT["report"],
     params:
+        experiment=E,
         digest=JOBS["report"].digest,
     threads: JOBS["report"].threads
     resources:
@@ -16,4 +17,4 @@ rule report:
     message:
         "report"
     shell:
-        "tadsr report {E:q} --expect {params.digest} > {log:q} 2>&1"
+        "tadsr report {params.experiment:q} --expect {params.digest} > {log:q} 2>&1"

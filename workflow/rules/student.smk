@@ -5,6 +5,7 @@ rule student:
     output:
         f"{RECEIPTS}/student/{{job}}.json",
     params:
+        experiment=E,
         digest=lambda wildcards: JOBS[f"student/{wildcards.job}"].digest,
     threads: lambda wildcards: JOBS[f"student/{wildcards.job}"].threads
     resources:
@@ -16,4 +17,4 @@ rule student:
     message:
         "student {wildcards.job}"
     shell:
-        "tadsr student {E:q} {wildcards.job} --expect {params.digest} > {log:q} 2>&1"
+        "tadsr student {params.experiment:q} {wildcards.job} --expect {params.digest} > {log:q} 2>&1"

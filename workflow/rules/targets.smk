@@ -5,6 +5,7 @@ rule targets:
     output:
         f"{RECEIPTS}/targets/{{job}}.json",
     params:
+        experiment=E,
         digest=lambda wildcards: JOBS[f"targets/{wildcards.job}"].digest,
     threads: lambda wildcards: JOBS[f"targets/{wildcards.job}"].threads
     resources:
@@ -16,4 +17,4 @@ rule targets:
     message:
         "targets {wildcards.job}"
     shell:
-        "tadsr targets {E:q} {wildcards.job} --expect {params.digest} > {log:q} 2>&1"
+        "tadsr targets {params.experiment:q} {wildcards.job} --expect {params.digest} > {log:q} 2>&1"

@@ -5,6 +5,7 @@ rule teacher:
     output:
         RECEIPT["teacher"],
     params:
+        experiment=E,
         digest=JOBS["teacher"].digest,
     threads: JOBS["teacher"].threads
     resources:
@@ -16,4 +17,4 @@ rule teacher:
     message:
         "teacher"
     shell:
-        "tadsr teacher {E:q} --expect {params.digest} > {log:q} 2>&1"
+        "tadsr teacher {params.experiment:q} --expect {params.digest} > {log:q} 2>&1"

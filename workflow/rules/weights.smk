@@ -5,6 +5,7 @@ rule weights:
     output:
         RECEIPT["weights"],
     params:
+        experiment=E,
         digest=JOBS["weights"].digest,
     threads: JOBS["weights"].threads
     resources:
@@ -16,4 +17,4 @@ rule weights:
     message:
         "weights"
     shell:
-        "tadsr weights check {E:q} --expect {params.digest} > {log:q} 2>&1"
+        "tadsr weights check {params.experiment:q} --expect {params.digest} > {log:q} 2>&1"

@@ -1,0 +1,131 @@
+"""Watching a DAG from its files: stage, jobs done of all, time left."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tadsr.files import read_json
+from tadsr.plan import Plan
+from tadsr.plan.jobs import STAGES, Job
+from tadsr.runs.progress import read_progress
+
+SECONDS_BETWEEN_LINES = 15.0
+
+
+class Monitor:
+    """Runs Snakemake and tells how far the experiment is."""
+
+    def __init__(self, plan: Plan, cores: int) -> None:
+        self.plan = plan
+        self.cores = cores
+        self.log = plan.root / "logs" / "snakemake.log"
+        self._begun = time.monotonic()
+        self._shown = ""
+        self._shown_at = 0.0
+
+    def run(self, command: list[str]) -> int:
+        """Run `command` to its end, printing progress; returns its exit code.
+
+        Snakemake's own output goes to a log file. It is stopped with us, so that the same
+        command can go on after a kill; its jobs hold locks of their own.
+        """
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        bin_folder = str(Path(sys.executable).parent)
+        environment = {**os.environ, "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"}
+        self._cost_at_start = self._cost_done()
+        with self.log.open("w", encoding="utf-8") as log:
+            process = subprocess.Popen(
+                command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                env=environment, preexec_fn=_die_with_parent,
+            )  # fmt: skip
+            try:
+                while process.poll() is None:
+                    self._show()
+                    time.sleep(0.5)
+            except KeyboardInterrupt:
+                process.terminate()
+                process.wait()
+                raise
+        self._show(last=True)
+        return process.returncode
+
+    def _running(self) -> list[Job]:
+        return [j for j in self.plan.jobs.values() if self.plan.progress(j.id).is_file()]
+
+    def _done(self) -> list[Job]:
+        running = {job.id for job in self._running()}
+        jobs = self.plan.jobs.values()
+        return [j for j in jobs if j.id not in running and self.plan.receipt(j.id).is_file()]
+
+    def _cost_done(self) -> float:
+        done = sum(job.cost * job.threads for job in self._done())
+        for job in self._running():
+            done += job.cost * job.threads * read_progress(self.plan.progress(job.id))["share"]
+        return done
+
+    def _time_left(self) -> str:
+        """From the estimated costs, scaled by how fast they were worked off so far."""
+        total = sum(job.cost * job.threads for job in self.plan.jobs.values())
+        cost = self._cost_done()
+        elapsed = time.monotonic() - self._begun
+        worked = cost - self._cost_at_start
+        if elapsed < 10 or worked < 0.02 * total:
+            return ""
+        left = (total - cost) * elapsed / worked
+        return f", about {left / 60:.0f} min left" if left > 90 else f", about {left:.0f} s left"
+
+    def _show(self, last: bool = False) -> None:
+        done, running = self._done(), self._running()
+        text = f"[{len(done)}/{len(self.plan.jobs)} jobs]"
+        parts = [self._describe(job) for job in running]
+        line = f"{text} {' | '.join(parts)}" if parts else text
+        now = time.monotonic()
+        changed = (len(done), sorted(job.id for job in running))
+        due = now - self._shown_at > SECONDS_BETWEEN_LINES
+        if (str(changed) == self._shown and not due) or (not parts and not last):
+            return
+        self._shown, self._shown_at = str(changed), now
+        elapsed = f"{(now - self._begun) / 60:.1f} min"
+        print(f"{line} ({elapsed}{'' if last else self._time_left()})", flush=True)
+
+    def _describe(self, job: Job) -> str:
+        state = read_progress(self.plan.progress(job.id))
+        return f"{job.stage} {state['label'] or job.name} {state['share']:.0%}"
+
+
+def stage_times(plan: Plan, seconds: float) -> str:
+    """A table of the seconds per stage, and of the share that was process start-up."""
+    lines = [f"{'stage':10} {'jobs':>4} {'job seconds':>12} {'of it start-up':>15}"]
+    total = startup = 0.0
+    for stage in STAGES:
+        jobs = plan.stage(stage)
+        times = [_job_time(plan, job) for job in jobs]
+        spent, started = (sum(t[key] for t in times) for key in ("seconds", "startup"))
+        total, startup = total + spent, startup + started
+        lines.append(f"{stage:10} {len(jobs):4} {spent:12.1f} {started:15.1f}")
+    share = startup / total if total else 0.0
+    lines.append(
+        f"experiment {plan.experiment.name}: done in {seconds / 60:.1f} minutes; jobs took "
+        f"{total:.0f} s in all, {share:.0%} of it process start-up"
+    )
+    return "\n".join(lines)
+
+
+def _job_time(plan: Plan, job: Job) -> dict[str, float]:
+    path = plan.log(job.id).with_suffix(".time.json")
+    times: dict[str, float] = read_json(path) if path.is_file() else {"seconds": 0.0, "startup": 0.0}
+    return times
+
+
+def _die_with_parent() -> None:
+    """Linux: have the kernel stop Snakemake when `tadsr run` itself is killed."""
+    if sys.platform == "linux":
+        import ctypes
+        import signal
+
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)

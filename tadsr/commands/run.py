@@ -1,0 +1,177 @@
+"""`tadsr run`: the whole experiment through Snakemake, with the right flags and locks."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+from tadsr.commands.common import add_experiment_arguments
+from tadsr.commands.monitor import Monitor, stage_times
+from tadsr.commands.weights import weights_state
+from tadsr.config.loading import freeze
+from tadsr.errors import ConfigError, TadsrError
+from tadsr.files import Lock, digest_files, read_json, sha256_file, write_json
+from tadsr.plan import Plan
+from tadsr.plan.receipts import read_receipt
+from tadsr.runs.folder import read_card
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    add_experiment_arguments(parser)
+    parser.add_argument("--profile", default="local",
+                        help="folder in workflow/profiles, or a path (default: local)")  # fmt: skip
+    parser.add_argument("--cores", type=int, default=os.cpu_count() or 1,
+                        help="processor cores to use (default: all)")  # fmt: skip
+    parser.add_argument("--offline", action="store_true",
+                        help="do not try to download metric weights")  # fmt: skip
+    parser.epilog = "Any other flag goes to Snakemake, such as --dry-run or --forcerun teacher."
+
+
+def run(args: argparse.Namespace) -> int:
+    """Freeze the experiment, fetch weights, run the DAG, and show what came out."""
+    started = time.monotonic()
+    plan = Plan.load(args.experiment, args.overrides, args.results)
+    if Path(args.experiment).suffix == ".json" and args.overrides:
+        raise ConfigError("--set: give overrides with the YAML file, not with experiment.json")
+    profile = find_profile(args.profile)
+    with Lock(plan.root / ".lock", f"experiment {plan.experiment.name}"):
+        frozen = freeze_experiment(plan)
+        if not args.offline:
+            fetch_weights(plan)
+        plan = Plan.load(frozen)
+        for receipt in stale_receipts(plan):
+            receipt.unlink()
+        done_before = {job for job in plan.jobs if plan.receipt(job).is_file()}
+        monitor = Monitor(plan, args.cores)
+        code = monitor.run(snakemake_command(plan, args, profile))
+    return finish(plan, code, time.monotonic() - started, done_before)
+
+
+def freeze_experiment(plan: Plan) -> Path:
+    """Write experiment.json if it would change; the DAG reads that, whatever is edited later."""
+    path = plan.root / "experiment.json"
+    frozen = freeze(plan.experiment)
+    if not path.is_file() or read_json(path) != frozen:
+        write_json(path, frozen)
+    return path
+
+
+def find_profile(name: str) -> Path:
+    """A profile's folder by name or path."""
+    folder = Path(name) if os.sep in name else REPOSITORY / "workflow" / "profiles" / name
+    if not (folder / "config.yaml").is_file():
+        known = sorted(p.parent.name for p in REPOSITORY.glob("workflow/profiles/*/config.yaml"))
+        raise ConfigError(f"--profile {name}: no config.yaml in {folder}; known: {known}")
+    return folder
+
+
+def fetch_weights(plan: Plan) -> None:
+    """Get the metric weights that are missing; what cannot be had stays a missing column."""
+    from tadsr.weights import Present, fetch
+
+    wanted = [name for name, (state, _) in weights_state(plan).items() if state == "missing"]
+    if not wanted:
+        return
+    print(f"metric weights to fetch: {', '.join(wanted)}", flush=True)
+    found = fetch(wanted, progress=lambda text: print(f"  {text}", flush=True))
+    for name, state in found.items():
+        if not isinstance(state, Present):
+            print(f"  {name}: {state.reason}; later: {state.command}", flush=True)
+
+
+def stale_receipts(plan: Plan) -> list[Path]:
+    """Receipts that no longer agree with what is on disk: gone runs, weights that came or went."""
+    stale = []
+    for job in plan.jobs.values():
+        path = plan.receipt(job.id)
+        if job.stage in ("report", "publish") or not path.is_file():
+            continue
+        cells = read_receipt(plan, job.id)["cells"]
+        if job.stage == "weights":
+            now = {name: {"status": s, "content": d} for name, (s, d) in weights_state(plan).items()}
+            agrees = cells == now
+        else:
+            agrees = all(cell_content(plan, job.stage, n) == c["content"] for n, c in cells.items())
+        if not agrees:
+            stale.append(path)
+    return stale
+
+
+def cell_content(plan: Plan, stage: str, cell: str) -> str | None:
+    """The content digest of a cell as it is on disk now."""
+    if stage == "compare":
+        return digest_files(plan.root / "comparison", ("*.parquet", "*.json"))
+    if stage == "evaluate":
+        upscaler, _, dataset = cell.partition("@")
+        scores = plan.evaluation(upscaler) / f"{dataset}.parquet"
+        return sha256_file(scores) if scores.is_file() else ("" if not dataset else None)
+    folders = {"data": plan.dataset(cell), "teacher": plan.teacher, "student": plan.student(cell),
+               "targets": plan.root / "targets" / cell}  # fmt: skip
+    card = read_card(folders[stage])
+    return None if card is None else card.get("content")
+
+
+def snakemake_command(plan: Plan, args: argparse.Namespace, profile: Path) -> list[str]:
+    """The one way Snakemake is called."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"),
+               "--workflow-profile", str(profile), "--config", f"experiment={plan.argument}"]  # fmt: skip
+    if profile.name == "local":
+        command += ["--cores", str(args.cores)]
+    return command + list(args.snakemake)
+
+
+def finish(plan: Plan, code: int, seconds: float, done_before: set[str]) -> int:
+    """Say what came out, where it lies, and how long it took."""
+    name = plan.experiment.name
+    done = {job for job in plan.jobs if plan.receipt(job).is_file()}
+    if code != 0:
+        failures = [row for row in failed_jobs(plan)]
+        for line in failures:
+            print(f"failed: {line}")
+        page = plan.receipt("report")
+        partial = f"; what there is: {page}" if page.is_file() else ""
+        raise TadsrError(
+            f"experiment {name}: {len(plan.jobs) - len(done)} of {len(plan.jobs)} jobs are not "
+            f"done{partial}; the same command goes on (snakemake's log: {plan.root}/logs/snakemake.log)"
+        )
+    if not plan.receipt("publish").is_file():
+        return 0
+    show_results(plan)
+    if done == done_before and not monitor_ran(plan):
+        print(f"experiment {name}: nothing to do, everything is up to date ({seconds:.0f} s)")
+    else:
+        print(stage_times(plan, seconds))
+    return 0
+
+
+def monitor_ran(plan: Plan) -> bool:
+    """Whether the last Snakemake call started a job."""
+    log = plan.root / "logs" / "snakemake.log"
+    return "Nothing to be done" not in log.read_text(encoding="utf-8", errors="replace")
+
+
+def failed_jobs(plan: Plan) -> list[str]:
+    """One line per failed job: its reason and its log."""
+    lines = []
+    for job in plan.jobs.values():
+        reason = plan.log(job.id).with_suffix(".failed")
+        if reason.is_file():
+            text = reason.read_text(encoding="utf-8").strip()
+            lines.append(f"{job.id}: {text} (log: {plan.log(job.id)})")
+    return lines
+
+
+def show_results(plan: Plan) -> None:
+    """The main tables, and where the page and MLflow are."""
+    from tadsr.publish.location import open_command
+    from tadsr.report import main_tables_text
+
+    print(main_tables_text(plan.root, plan.experiment))
+    print(f"report: {plan.receipt('report').resolve()}")
+    print(f"MLflow: {open_command()}")

@@ -1,0 +1,162 @@
+"""Training a one-step student: L = L_reg + w_hsd L_HSD + w_gan L_G (TAD-SR)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tadsr import seeds
+from tadsr.config.student import StudentSpec
+from tadsr.diffusion import ResShiftScheduler, predict_x0, sample
+from tadsr.distillation.losses import AdversarialLoss, build_losses
+from tadsr.distillation.pool import Pool
+from tadsr.distillation.step import StudentStep
+from tadsr.files import write_json
+from tadsr.models.discriminator import LatentDiscriminator
+from tadsr.pipeline import TADSRPipeline
+from tadsr.training.loop import TrainingOutcome, fit
+from tadsr.training.models import load_frozen, save_pipeline
+from tadsr.training.objective import Term, Trainable
+from tadsr.training.process import seeded
+
+STUDENT = "student"
+DISCRIMINATOR = "discriminator"
+ERROR_CURVE = "val/target_mse"
+
+
+def train_student(
+    spec: StudentSpec,
+    seed: int,
+    teacher_model: Path,
+    pool: Path,
+    folder: Path,
+    *,
+    device: str,
+    progress: Callable[[int, int], None],
+) -> TrainingOutcome:
+    """Distil a student from the teacher and its stored answers, or go on where `folder` left off.
+
+    Writes `folder/model` (a `TADSRPipeline` with the averaged weights; absent if diverged),
+    `folder/state`, `folder/metrics.jsonl`, and `folder/validation.json` with the squared latent
+    error to the target for each validation pair, of the teacher's single step and of the student.
+
+    Returns:
+        The outcome. Results: `val_start_mse` and `val_target_mse` (means of those errors),
+        `val_target_mse_reduction` (1 - their ratio), throughput.
+    """
+    objective = StudentObjective(spec, seed, load_frozen(teacher_model, device), Pool(pool), device)
+    outcome, state = fit(objective, spec.training, folder, progress=progress)
+    results = {
+        name: value for name, value in outcome.results.items() if not name.startswith("val/")
+    }
+    if outcome.status == "done":
+        trained: Any = state.validated_networks()[STUDENT]
+        results |= _write_validation(objective, trained, folder / "validation.json")
+        pipeline = TADSRPipeline(unet=trained, codec=objective.codec, scheduler=objective.scheduler)
+        save_pipeline(pipeline, folder / "model")
+    return TrainingOutcome(outcome.status, outcome.message, results)
+
+
+class StudentObjective:
+    """The student's weighted losses, and the discriminator's own where there is one."""
+
+    def __init__(self, spec: StudentSpec, seed: int, teacher: Any, pool: Pool, device: str) -> None:
+        self.spec = spec
+        self.seed = seed
+        self.teacher = teacher.unet
+        self.codec = teacher.codec
+        self.scheduler: ResShiftScheduler = teacher.scheduler
+        self.pool = pool
+        self.device = device
+        self.student = copy.deepcopy(self.teacher).requires_grad_(True).train()
+        self.discriminator = self._build_discriminator()
+        self.losses = build_losses(spec.losses, self.discriminator)
+        self.val = self._to_device(pool.validation())
+
+    def trainables(self) -> dict[str, Trainable]:
+        """The student, and a discriminator with a flat learning rate and no average."""
+        training = self.spec.training
+        networks = {STUDENT: Trainable(self.student, training.learning_rate)}
+        if self.discriminator is not None:
+            rate = self.spec.losses.adversarial.learning_rate
+            networks[DISCRIMINATOR] = Trainable(
+                self.discriminator, rate, scheduled=False, averaged=False
+            )
+        return networks
+
+    def batch(self, start: int, count: int) -> tuple[int, dict[str, Tensor]]:
+        """Stored pairs in the seed's order, with their position."""
+        return start, self._to_device(self.pool.batch(self.seed, start, count))
+
+    def phases(
+        self, batch: tuple[int, dict[str, Tensor]]
+    ) -> Iterator[tuple[str, Mapping[str, Term]]]:
+        """The discriminator's phase, if any, then the student's, on one student answer."""
+        step = self.step(batch)
+        for loss in self.losses.values():
+            if isinstance(loss, AdversarialLoss):
+                value = loss.discriminator_loss(step)
+                yield DISCRIMINATOR, {DISCRIMINATOR: Term(value)}
+        yield STUDENT, {name: Term(loss(step), loss.weight) for name, loss in self.losses.items()}
+
+    def step(self, batch: tuple[int, dict[str, Tensor]]) -> StudentStep:
+        """The student's single step on a batch, z_stu = f(x_T, T-1)."""
+        start, pairs = batch
+        scheduler = self.scheduler
+        latents: dict[str, Any] = dict(pairs)
+        t = scheduler.num_train_timesteps - 1
+        z_stu = predict_x0(self.student, scheduler, pairs["x_T"], t, pairs["z_y"], pairs["lq"])
+        return StudentStep(
+            **latents,
+            z_stu=z_stu,
+            student=self.student,
+            teacher=self.teacher,
+            scheduler=scheduler,
+            generator=lambda axis: seeds.torch_generator(self.seed, axis, start),
+        )
+
+    def validate(self, networks: Mapping[str, nn.Module]) -> dict[str, float]:
+        """Mean squared latent error to the target on validation pairs."""
+        return {ERROR_CURVE: float(self.errors(networks[STUDENT]).mean())}
+
+    @torch.no_grad()
+    def errors(self, network: nn.Module) -> Tensor:
+        """Squared latent error of a network's single step to the target, (validation pairs,)."""
+        val = self.val
+        answer = sample(
+            network, self.scheduler, val["x_T"], val["z_y"], val["lq"], num_inference_steps=1
+        )
+        return ((answer - val["z_tch"]) ** 2).flatten(1).mean(1).double().cpu()
+
+    def _build_discriminator(self) -> LatentDiscriminator | None:
+        spec = self.spec.losses.adversarial
+        if not spec.weight:
+            return None
+        steps = self.scheduler.num_train_timesteps
+        discriminator = seeded(
+            lambda: LatentDiscriminator(self.teacher.feature_channels, spec.discriminator, steps),
+            self.seed,
+            "discriminator weights",
+        )
+        return discriminator.to(self.device).train()
+
+    def _to_device(self, pairs: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {key: value.to(self.device) for key, value in pairs.items()}
+
+
+def _write_validation(
+    objective: StudentObjective, trained: nn.Module, path: Path
+) -> dict[str, float]:
+    """Store the errors of each validation pair at the start and at the end; return their means."""
+    start, end = objective.errors(objective.teacher), objective.errors(trained)
+    write_json(path, {"start": start.tolist(), "end": end.tolist()})
+    return {
+        "val_start_mse": float(start.mean()),
+        "val_target_mse": float(end.mean()),
+        "val_target_mse_reduction": 1 - float(end.mean() / start.mean()),
+    }

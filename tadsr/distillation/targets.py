@@ -1,0 +1,155 @@
+"""The target pool: the teacher's answers, computed once and shared by a whole grid.
+
+The teacher is frozen and its chain deterministic, so one (LR, noise) pair has one answer. What is
+stored is all that a student's step needs; crop, flip and noise of pair i depend on (seed, i) alone.
+
+Files of a pool: `train-00000.safetensors`, ... with `SHARD_PAIRS` pairs each (the last one with
+the rest), and `val.safetensors`. Keys: lq, z_y, z_0, x_T, z_tch, each (pairs, ...) float32.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tadsr import seeds
+from tadsr.config.experiment import DataSpec
+from tadsr.config.student import TargetsSpec
+from tadsr.data.dataset import Batch, TrainingCrops, fixed_pairs
+from tadsr.diffusion import sample
+from tadsr.distillation.pool import KEYS, VAL_FILE, Pool, shard_file
+from tadsr.training.latents import crop_settings, encode_pairs
+from tadsr.training.models import load_frozen
+from tadsr.training.process import reproducible
+from tadsr.training.state import load_tensors, remove_leftovers, save_tensors
+
+__all__ = ["Pool", "make_targets"]
+
+SHARD_PAIRS = 64
+
+
+def make_targets(
+    spec: TargetsSpec,
+    teacher_model: Path,
+    train: Path,
+    val: Path,
+    data: DataSpec,
+    folder: Path,
+    *,
+    device: str,
+    progress: Callable[[int, int], None],
+) -> dict[str, float]:
+    """Write the pool into `folder`, skipping the shards that are already there.
+
+    Args:
+        teacher_model: a saved `TADSRPipeline`.
+        train, val: data set folders with a manifest.
+
+    Returns:
+        `pairs`, `val_pairs`, `seconds` of this call, and `val_teacher1_mse`: the squared latent
+        error of the teacher's own single step to its chain on validation pairs, where students
+        start from.
+    """
+    started = time.monotonic()
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder)
+    with reproducible(spec.threads), torch.no_grad():
+        pipeline = load_frozen(teacher_model, device)
+        for done in _shards(spec, pipeline, train, val, data, folder, device):
+            progress(done, spec.pairs + spec.val_pairs)
+        pairs, _ = load_tensors(folder / VAL_FILE)
+        start = _single_step_error(pipeline, pairs, device)
+    return {
+        "pairs": float(spec.pairs),
+        "val_pairs": float(spec.val_pairs),
+        "seconds": time.monotonic() - started,
+        "val_teacher1_mse": start,
+    }
+
+
+def _shards(
+    spec: TargetsSpec, pipeline: Any, train: Path, val: Path, data: DataSpec, folder: Path,
+    device: str,
+) -> Iterator[int]:  # fmt: skip
+    """Write one missing file at a time, yielding the pairs done so far."""
+    crops = TrainingCrops(train, *crop_settings(data.train), seed=spec.seed, axis="targets")
+    for start in range(0, spec.pairs, SHARD_PAIRS):
+        count = min(SHARD_PAIRS, spec.pairs - start)
+        path = folder / shard_file(start // SHARD_PAIRS)
+        if not path.is_file():
+            save_tensors(path, _answers(spec, pipeline, crops.batch, start, count, device), {})
+        yield start + count
+    path = folder / VAL_FILE
+    if not path.is_file():
+        crop, degradation = crop_settings(data.val)
+        fixed = fixed_pairs(val, crop, spec.val_pairs, degradation, data.val.seed)
+        save_tensors(path, _answers(spec, pipeline, _slices(fixed), 0, spec.val_pairs, device), {})
+    yield spec.pairs + spec.val_pairs
+
+
+def _answers(
+    spec: TargetsSpec, pipeline: Any, crops: Callable[[int, int], Batch], start: int, count: int,
+    device: str,
+) -> dict[str, Tensor]:  # fmt: skip
+    """Pairs `start` to `start + count` with the teacher's answers, (count, ...) per key."""
+    parts: dict[str, list[Tensor]] = {key: [] for key in KEYS}
+    for first in range(start, start + count, spec.batch_size):
+        batch = crops(first, min(spec.batch_size, start + count - first))
+        answer = _answer(spec, pipeline, batch, device)
+        for key in KEYS:
+            parts[key].append(answer[key].cpu())
+    return {key: torch.cat(tensors) for key, tensors in parts.items()}
+
+
+def _answer(spec: TargetsSpec, pipeline: Any, batch: Batch, device: str) -> dict[str, Tensor]:
+    pairs = encode_pairs(pipeline.codec, batch, device)
+    noise = torch.stack([_noise(spec.seed, i, pairs.z_y[0].shape) for i in batch.indices])
+    x_T = pipeline.scheduler.prior_sample(pairs.z_y, noise.to(device))
+    stochastic = spec.sampler == "stochastic"
+    z_tch = sample(
+        pipeline.unet,
+        pipeline.scheduler,
+        x_T,
+        pairs.z_y,
+        pairs.lq,
+        deterministic=not stochastic,
+        noise=_chain_noise(spec.seed, pipeline, batch, pairs.z_y) if stochastic else None,
+    )
+    return {"lq": pairs.lq, "z_y": pairs.z_y, "z_0": pairs.z_0, "x_T": x_T, "z_tch": z_tch}
+
+
+def _noise(seed: int, index: int, shape: torch.Size) -> Tensor:
+    """The noise of pair `index`, whatever batch it comes in."""
+    return torch.randn(shape, generator=seeds.torch_generator(seed, "target noise", index))
+
+
+def _chain_noise(seed: int, pipeline: Any, batch: Batch, like: Tensor) -> Tensor:
+    """Step noise of the stochastic chain, (T, N, C, H, W), likewise fixed per pair."""
+    shape = (pipeline.scheduler.num_train_timesteps, *like.shape[1:])
+    draws = [
+        torch.randn(shape, generator=seeds.torch_generator(seed, "target chain", i))
+        for i in batch.indices
+    ]
+    return torch.stack(draws, dim=1).to(like.device)
+
+
+def _slices(batch: Batch) -> Callable[[int, int], Batch]:
+    def part(start: int, count: int) -> Batch:
+        rows = slice(start, start + count)
+        return Batch(batch.hr[rows], batch.lq[rows], batch.names[rows], batch.indices[rows])
+
+    return part
+
+
+def _single_step_error(pipeline: Any, pairs: dict[str, Tensor], device: str) -> float:
+    on_device = {key: value.to(device) for key, value in pairs.items()}
+    answer = sample(
+        pipeline.unet, pipeline.scheduler, on_device["x_T"], on_device["z_y"], on_device["lq"],
+        num_inference_steps=1,
+    )  # fmt: skip
+    return float(((answer - on_device["z_tch"]) ** 2).mean())

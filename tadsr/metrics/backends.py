@@ -1,0 +1,240 @@
+"""Metrics by pyiqa, in float32, never under autocast or TF32, and never with a silent download."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import math
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+
+from tadsr.config.metrics import MetricSpec
+from tadsr.errors import ConfigError, DataError, nearest
+from tadsr.metrics.card import MetricCard, make_card
+from tadsr.weights import Missing, Present, activate, status
+
+KNOWN_TENSORS = {
+    "lpips": "856f0fcd356559e5d77a5f45a8ec40bf3b2e3f5ff76b6c023edc544590a5ccb5",
+    "niqe": "67189960af7e8062f9034ab3ed6be735262786c3d6be71d8379f695e4bfebc97",
+}
+"""Digest of the tensors with which pyiqa reproduces the official calibration values."""
+
+_FILE_OPTION = {
+    "lpips-alex": "pretrained_model_path",
+    "niqe": "pretrained_model_path",
+    "musiq-koniq": "pretrained_model_path",
+    "clip-rn50": "backbone",
+}
+"""pyiqa's option that takes the path of a weight file, so that it need not look for it."""
+
+_SMALLEST_SIDE = {"ssim": 11, "lpips": 32, "niqe": 96, "clipiqa": 32}
+"""Pixels below which a metric is not defined (its window, its receptive field, its block)."""
+
+
+class NotComputableError(DataError):
+    """A metric is not defined on this image (too small, or without texture)."""
+
+
+class Metric:
+    """A loaded metric: `score` is a plain function of two images."""
+
+    def __init__(
+        self, spec: MetricSpec, network: torch.nn.Module, card: MetricCard, device: torch.device
+    ) -> None:
+        self.spec = spec
+        self.card = card
+        self.device = device
+        self._network = network
+
+    def score(self, sr: torch.Tensor, hr: torch.Tensor | None = None) -> float:
+        """The metric of `sr` (3, H, W) in [0, 1], against `hr` of the same shape if it needs one.
+
+        Raises:
+            DataError: shapes or ranges that cannot be compared, NaN, or no reference.
+            NotComputableError: the metric is not defined on this image.
+        """
+        images = [self._prepare(sr, "image")]
+        if self.spec.needs_reference:
+            if hr is None:
+                raise DataError(f"{self.spec.id}: needs a reference image, and there is none")
+            if hr.shape != sr.shape:
+                raise DataError(
+                    f"{self.spec.id}: image {_size(sr)} and reference {_size(hr)} differ in size; "
+                    "the reference must be 4 times the LR image"
+                )
+            images.append(self._prepare(hr, "reference"))
+        with _exact_arithmetic(self.device):
+            try:
+                value = float(self._network(*images))
+            except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # NIQE, on statistics of too few blocks
+                value = math.nan
+        if not math.isfinite(value):
+            raise NotComputableError(
+                f"{self.spec.id}: not defined on an image of {_size(sr)} such as this one "
+                "(too small, or without texture)"
+            )
+        return value
+
+    def _prepare(self, image: torch.Tensor, what: str) -> torch.Tensor:
+        """Checked, cropped, (1, 3, H, W) float32 on the device."""
+        if image.ndim != 3 or image.shape[0] != 3:
+            raise DataError(f"{self.spec.id}: {what} of shape {tuple(image.shape)}, not (3, H, W)")
+        image = image.detach().to(self.device, torch.float32)
+        if not bool(torch.isfinite(image).all()):
+            raise DataError(f"{self.spec.id}: {what} holds NaN or infinite values")
+        if float(image.min()) < -1e-6 or float(image.max()) > 1 + 1e-6:
+            raise DataError(f"{self.spec.id}: {what} has values outside [0, 1]")
+        crop = self.spec.border_crop
+        smallest = _SMALLEST_SIDE.get(self.spec.pyiqa, 1)
+        if min(image.shape[1:]) - 2 * crop < smallest:
+            raise NotComputableError(
+                f"{self.spec.id}: needs {smallest + 2 * crop} pixels a side, got {_size(image)}"
+            )
+        height, width = image.shape[1:]
+        return image[None, :, crop : height - crop, crop : width - crop].clamp(0, 1)
+
+
+def load_metric(
+    spec: MetricSpec,
+    device: torch.device | str = "cpu",
+    *,
+    files: Mapping[str, Path | str] | None = None,
+) -> Metric | Missing:
+    """Load a metric, or say what it lacks and the command that gets it. No network is used.
+
+    `files` maps names of the weights catalogue to other files to use in their stead; such a
+    metric's card says `verified: False`.
+
+    Raises:
+        ConfigError: pyiqa has no metric `spec.pyiqa`.
+    """
+    activate()
+    device = torch.device(device)
+    found: list[Present] = []
+    for name in spec.weights:
+        if files and name in files:
+            found.append(Present(name, Path(files[name]), verified=False))
+            continue
+        weights = status(name)
+        if isinstance(weights, Missing):
+            return Missing(spec.id, weights.reason, weights.command)
+        found.append(weights)
+    try:
+        network = _build(spec, found, device)
+    except _DownloadError as error:
+        return Missing(
+            spec.id, f"pyiqa wants to download {error}", f"put it into {error.folder} by hand"
+        )
+    except ImportError as error:
+        return Missing(
+            spec.id, f"pyiqa's '{spec.pyiqa}' lacks a package ({error})", "install tadsr again"
+        )
+    except (ConfigError, torch.OutOfMemoryError):
+        raise
+    # What a damaged or foreign file raises is up to pickle, zipfile, scipy and pyiqa.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        places = " and ".join(str(item.path) for item in found) or f"pyiqa's '{spec.pyiqa}'"
+        return Missing(spec.id, f"{places} cannot be loaded ({reason})")
+    card = make_card(spec, network, None, device)
+    return Metric(spec, network, _verified(card, spec, found), device)
+
+
+def _verified(card: MetricCard, spec: MetricSpec, found: list[Present]) -> MetricCard:
+    """The card with its `verified` field: by the tensors where they are known, else by files."""
+    from dataclasses import replace
+
+    if spec.pyiqa in KNOWN_TENSORS:
+        return replace(card, verified=card.tensors == KNOWN_TENSORS[spec.pyiqa])
+    if found:
+        return replace(card, verified=all(item.verified for item in found))
+    return card
+
+
+def _build(spec: MetricSpec, found: list[Present], device: torch.device) -> torch.nn.Module:
+    """pyiqa's network for `spec`, in evaluation mode."""
+    options = dict(spec.options)
+    for item in found:
+        if item.verified is not True and item.path.suffix == ".pth":
+            # pyiqa unpickles freely; a file of unknown origin must be plain tensors.
+            torch.load(item.path, map_location="meta", weights_only=True)
+        if item.name in _FILE_OPTION:
+            options[_FILE_OPTION[item.name]] = str(item.path)
+    with _quiet(), _no_downloads():
+        import pyiqa
+
+        if spec.pyiqa not in pyiqa.list_models():
+            raise ConfigError(
+                f"metric '{spec.id}': pyiqa knows no '{spec.pyiqa}': "
+                f"{nearest(spec.pyiqa, pyiqa.list_models())}"
+            )
+        metric = pyiqa.create_metric(spec.pyiqa, as_loss=False, device=device, **options)
+    network: torch.nn.Module = metric.net
+    return network.eval().requires_grad_(False)
+
+
+class _DownloadError(Exception):
+    """A library tried to download a file."""
+
+    def __init__(self, url: str, folder: Path | str) -> None:
+        super().__init__(url)
+        self.folder = folder
+
+
+@contextlib.contextmanager
+def _no_downloads() -> Iterator[None]:
+    """Turn each of the ways in which pyiqa, torchvision and CLIP download into an error."""
+    import pyiqa.utils.download_util as pyiqa_download
+
+    def refuse(url: Any, target: Any = None, *_: Any, **__: Any) -> NoReturn:
+        folder = Path(target).parent if target else "TORCH_HOME"
+        raise _DownloadError(str(url), folder)
+
+    places = (
+        (torch.hub, "download_url_to_file"),
+        (pyiqa_download, "download_url_to_file"),
+        (urllib.request, "urlopen"),
+    )
+    before = [getattr(module, name) for module, name in places]
+    for module, name in places:
+        setattr(module, name, refuse)
+    try:
+        yield
+    finally:
+        for (module, name), value in zip(places, before, strict=True):
+            setattr(module, name, value)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep pyiqa's announcements off the screen."""
+    logging.getLogger("pyiqa").setLevel(logging.WARNING)
+    with contextlib.redirect_stdout(io.StringIO()):
+        yield
+
+
+@contextlib.contextmanager
+def _exact_arithmetic(device: torch.device) -> Iterator[None]:
+    """float32 as it is written: no autocast, no TF32, deterministic kernels, no gradients."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with (
+            torch.no_grad(),
+            torch.autocast(device.type, enabled=False),
+            torch.backends.cudnn.flags(
+                enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+            ),
+        ):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def _size(image: torch.Tensor) -> str:
+    return f"{image.shape[-1]}x{image.shape[-2]}"

@@ -1,0 +1,107 @@
+"""How every figure looks and is saved: style, colours, markers, and files of stable bytes."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from tadsr.files import atomic_path
+from tadsr.report.wording import TEMPLATES
+
+INK, MUTED, RULE, PAPER = "#1f2328", "#6e7781", "#d8dee4", "#ffffff"
+
+# Okabe and Ito's colour-blind-safe palette (without its yellow, too pale on white), and lighter
+# counterparts for a dark page.
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f6000")
+DARK = ("#4ba3dd", "#f2884b", "#33c79b", "#e0a0c4", "#f2b843", "#8fd0f5", "#c2a24a")
+MARKERS = ("o", "s", "^", "D", "v", "P", "h", "<", ">")
+DASHES = ("-", "--", "-.", ":")
+BASELINE_MARKERS = ("X", "*", "p", "8", "d")
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colour, marker and dash of one series: no two series share both colour and marker."""
+
+    color: str
+    marker: str
+    dash: str = "-"
+
+
+def looks(variants: Sequence[str], baselines: Sequence[str] = ()) -> dict[str, Look]:
+    """One look per name, the same in every figure of a report; baselines are grey."""
+    found = {
+        name: Look(MUTED, BASELINE_MARKERS[i % len(BASELINE_MARKERS)])
+        for i, name in enumerate(baselines)
+    }
+    for i, name in enumerate(variants):
+        found[name] = Look(
+            PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)],
+            DASHES[i // len(PALETTE) % len(DASHES)],
+        )  # fmt: skip
+    return found
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Matplotlib with our style file alone, whatever the user's matplotlibrc says."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rc_file(TEMPLATES / "style.mplstyle", use_default_template=False)
+        yield
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure (inches) that no global state knows of."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """Write `name`.svg, .pdf and .png; equal figures give equal bytes (no dates, no versions)."""
+    metadata = {
+        "svg": {"Date": None, "Creator": "tadsr"},
+        "pdf": {"CreationDate": None, "Creator": "tadsr", "Producer": "tadsr"},
+        "png": {"Software": "tadsr"},
+    }
+    paths = []
+    for suffix, entries in metadata.items():
+        path = folder / f"{name}.{suffix}"
+        face = PAPER if suffix == "png" else "none"
+        with style(), atomic_path(path) as temporary:
+            figure.savefig(temporary, format=suffix, facecolor=face, metadata=entries)
+        paths.append(path)
+    return paths
+
+
+def inline_svg(figure: Figure, name: str, label: str) -> str:
+    """The figure as an `svg` element for a page that may be dark.
+
+    Colours become CSS variables (`--ink`, `--s0`, ...), and ids get `name` as a prefix because a
+    page holds several figures. `label` is the text alternative and must be escaped already.
+    """
+    stream = io.StringIO()
+    with style():
+        figure.savefig(stream, format="svg", facecolor="none", metadata={"Date": None})
+    text = stream.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'\bid="', f'id="{name}-', text)
+    text = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", text)
+    colors = {INK: "ink", MUTED: "muted", RULE: "rule", PAPER: "paper"}
+    colors |= {color: f"s{i}" for i, color in enumerate(PALETTE)}
+    for color, variable in colors.items():
+        text = text.replace(color, f"var(--{variable})")
+    size = re.search(r'viewBox="[^"]*"', text)
+    box = size.group(0) if size else ""
+    opening = f'<svg role="img" aria-label="{label}" {box}>'
+    return opening + text[text.index(">") + 1 :]

@@ -1,0 +1,72 @@
+"""Alarms: each is raised by its cause, and by nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from tadsr.compare import compare, find_alarms, summarize
+
+Frames = Callable[..., pd.DataFrame]
+
+
+def _tables(score_frame: Frames, metrics: dict[str, float], seeds: int = 4) -> pd.DataFrame:
+    """`full` and `other`; `other` is shifted by the given amount at each metric."""
+    generator = np.random.default_rng(5)
+    return pd.concat(
+        score_frame(
+            {
+                "full": generator.normal(0, 0.1, (seeds, 6)),
+                "other": generator.normal(shift, 0.1, (seeds, 6)),
+            },
+            metric=metric,
+        )
+        for metric, shift in metrics.items()
+    )
+
+
+def _alarms(frame: pd.DataFrame, **settings: object) -> list[tuple[str, str]]:
+    diverged = {"other": [9]} if settings.pop("diverged", False) else {}
+    comparisons = compare(frame, "full", diverged=diverged, resamples=10)
+    found = find_alarms(comparisons, summarize(frame, diverged=diverged))
+    return [(alarm.kind, alarm.variant) for alarm in found]
+
+
+def test_nothing_to_say(score_frame: Frames) -> None:
+    assert _alarms(_tables(score_frame, {"lpips": 0.0, "musiq": 1.0})) == []
+
+
+def test_texture_without_fidelity(score_frame: Frames) -> None:
+    trade_off = [("perception_up_fidelity_down", "other")]
+    assert _alarms(_tables(score_frame, {"psnr": -1.0, "musiq": 1.0})) == trade_off
+    assert _alarms(_tables(score_frame, {"lpips": 1.0, "niqe": -1.0})) == trade_off  # lower better
+    assert _alarms(_tables(score_frame, {"psnr": 1.0, "musiq": 1.0})) == []
+    assert _alarms(_tables(score_frame, {"psnr": 1.0, "musiq": -1.0})) == []
+
+
+def test_unstable_seed_is_named_once(score_frame: Frames) -> None:
+    frame = _tables(score_frame, {"lpips": 0.0}, seeds=3)
+    frame.loc[(frame["variant"] == "other") & (frame["seed"] == 1), "value"] += 5.0
+    alarms = find_alarms(compare(frame, "full", resamples=10), summarize(frame))
+    assert [(alarm.kind, alarm.variant) for alarm in alarms] == [("unstable_seed", "other")]
+    assert "seed 1" in alarms[0].text
+
+
+def test_unstable_seed_is_rarely_a_false_alarm(score_frame: Frames) -> None:
+    generator = np.random.default_rng(0)
+    frame = pd.concat(
+        score_frame({name: generator.normal(0, 1, (4, 1)) for name in "abcd"}, dataset=f"d{number}")
+        for number in range(300)
+    )
+    kinds = [alarm.kind for alarm in find_alarms([], summarize(frame))]
+    assert kinds.count("unstable_seed") <= 9  # 1 % of 300, and three standard errors more
+
+
+def test_diverged_copied_and_incomplete(score_frame: Frames) -> None:
+    frame = _tables(score_frame, {"lpips": 0.0})
+    assert _alarms(frame, diverged=True) == [("diverged", "other")]
+    first = frame[(frame["variant"] == "other") & (frame["seed"] == 0)]
+    assert _alarms(pd.concat([frame, first.assign(seed=8)])) == [("copied_seeds", "other")]
+    assert _alarms(frame.iloc[:-1]) == [("images_left_out", "other")]

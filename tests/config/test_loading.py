@@ -1,0 +1,128 @@
+"""Experiment files: what a user's mistake looks like, and what deltas and overrides do."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tadsr.config import Experiment
+from tadsr.config.loading import freeze
+from tadsr.errors import ConfigError
+from tests.conftest import REPOSITORY
+
+DEMO = REPOSITORY / "ablations" / "demo.yaml"
+
+
+@pytest.fixture
+def ablations(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(REPOSITORY / "ablations", tmp_path / "ablations"))
+
+
+@pytest.mark.parametrize(
+    ("override", "parts"),
+    [
+        ("student.losses.regresion.weight=1", ["regresion", "regression"]),
+        ("student.losses.perceptual.weight=1", ["perceptual", "unknown key"]),
+        ("seeds=[0,0]", ["seeds", "duplicate seed 0"]),
+        ("seeds=[0,x]", ["seeds.1", "'x'", "integer"]),
+        ("student.training.images=abc", ["student.training.images", "'abc'", "integer"]),
+        ("student.training.learning_rate=-1", ["learning_rate", "-1", "greater than 0"]),
+        ("student.losses.regression.weight=.inf", ["regression.weight"]),
+        ("teacher.network=tinny", ["teacher.network", "tinny", "'tiny'"]),
+        ("evaluation.metrics=[psnr,lpisp]", ["evaluation.metrics", "lpisp", "'lpips'"]),
+        ("reference=ful", ["reference", "'ful'", "'full'"]),
+        ("primary=[{dataset: photos-bicubc, metric: lpips}]", ["primary", "'photos-bicubic'"]),
+        ("variants=[full,no_discrimnator]", ["no_discrimnator", "'no_discriminator'"]),
+        ("variants=[full,full]", ["variants", "duplicate variant 'full'"]),
+        ("evaluation.models=[teacher-4]", ["evaluation.models", "teacher-4", "[1, 15]"]),
+        ("data.train.kind=photo", ["data.train.kind", "'photo'", "'photos'"]),
+        ("data.test.x={kind: folder, degradation: bicubic}", ["data.test.x", "path"]),
+        ("student.losses.adversarial.discriminator=vanila", ["'vanila'", "'vanilla'"]),
+        ("name=../up", ["name"]),
+        ("nonsense", ["--set nonsense", "key=value"]),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_key_value_and_remedy(
+    override: str, parts: list[str]
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Experiment.load(DEMO, [override])
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in parts:
+        assert part in message
+
+
+def test_a_typo_in_a_variant_file_names_file_and_line(ablations: Path) -> None:
+    file = ablations / "variants" / "no_discriminator.yaml"
+    file.write_text("description: x\nstudent.losses.adversarail.weight: 0\n")
+    with pytest.raises(ConfigError, match=r"no_discriminator\.yaml:2: .*adversarail.*adversarial"):
+        Experiment.load(ablations / "demo.yaml")
+
+
+def test_a_variant_may_not_change_the_teacher(ablations: Path) -> None:
+    file = ablations / "variants" / "no_discriminator.yaml"
+    file.write_text("teacher.schedule.kappa: 1.0\n")
+    with pytest.raises(ConfigError, match=r"no_discriminator\.yaml:1: teacher\.schedule\.kappa"):
+        Experiment.load(ablations / "demo.yaml")
+
+
+@pytest.mark.parametrize("text", ["a: [1", "- 1\n", "name: a\nname: b\n", "\x00"])
+def test_broken_yaml_is_one_line_with_the_file(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "broken.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=r"broken\.yaml") as caught:
+        Experiment.load(file)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_offers_the_nearest(ablations: Path) -> None:
+    with pytest.raises(ConfigError, match=r"demoo\.yaml: no such file; did you mean '.*demo\.yaml"):
+        Experiment.load(ablations / "demoo.yaml")
+
+
+def test_delta_changes_only_what_it_names() -> None:
+    experiment = Experiment.load(DEMO)
+    full, without = experiment.cell("full", 1), experiment.cell("no_discriminator", 1)
+    assert without.student.losses.adversarial.weight == 0
+    assert without.student.losses.regression == full.student.losses.regression
+    assert without.student.training == full.student.training
+    assert without.targets == full.targets
+    assert "adversarial" not in without.student.normalised()["losses"]
+
+
+def test_exponents_without_a_point_are_numbers() -> None:
+    experiment = Experiment.load(DEMO, ["student.training.learning_rate=1e-4"])
+    assert experiment.student.training.learning_rate == 1e-4
+
+
+def test_frozen_experiment_is_the_same_without_the_files(tmp_path: Path) -> None:
+    experiment = Experiment.load(DEMO, ["seeds=[5, 7]"])
+    file = tmp_path / "experiment.json"
+    file.write_text(json.dumps(freeze(experiment)))
+    assert Experiment.load(file) == experiment
+
+
+def test_extends_takes_the_base_and_changes_a_part(ablations: Path) -> None:
+    child = ablations / "child.yaml"
+    child.write_text("extends: demo.yaml\nname: child\nstudent: {training: {images: 80}}\n")
+    experiment = Experiment.load(child)
+    assert experiment.student.training.images == 80
+    assert experiment.student.training.batch_size == Experiment.load(DEMO).student.training.batch_size
+    child.write_text("extends: child.yaml\n")
+    with pytest.raises(ConfigError, match="circle"):
+        Experiment.load(child)
+
+
+def test_exit_code_two_no_traceback_nothing_started(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tadsr", "run", str(DEMO), "--set", "sedes=[1]"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "did you mean 'seeds'" in done.stderr
+    assert list(tmp_path.iterdir()) == []

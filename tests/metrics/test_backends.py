@@ -1,0 +1,262 @@
+"""Metrics against official calibration values and independent implementations."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from tadsr.config.metrics import METRICS, MetricSpec, metric_for
+from tadsr.data.images import read_rgb, to_tensor
+from tadsr.errors import ConfigError, DataError
+from tadsr.metrics import Metric, Missing, NotComputableError, load_metric, same_identity
+from tadsr.seeds import torch_generator
+
+CALIBRATION = ("I03", "I04", "I06", "I08", "I19")
+
+
+def loaded(spec: MetricSpec, **options: object) -> Metric:
+    metric = load_metric(spec, "cpu", **options)  # type: ignore[arg-type]
+    assert isinstance(metric, Metric), str(metric)
+    return metric
+
+
+def image(height: int = 96, width: int = 80, name: str = "a") -> torch.Tensor:
+    levels = torch.randint(0, 256, (3, height, width), generator=torch_generator(0, name))
+    return levels.float() / 255
+
+
+def luma(image: torch.Tensor) -> np.ndarray:
+    """Y of BT.601 in studio range, [16, 235]: Matlab's rgb2ycbcr."""
+    red, green, blue = image.double().numpy()
+    return 16 + 65.481 * red + 128.553 * green + 24.966 * blue
+
+
+@pytest.mark.parametrize(
+    ("name", "expected", "tolerance"),
+    [
+        # results of the official implementations
+        ("lpips", (0.7237, 0.2572, 0.05079, 0.05205, 0.4253), 6e-5),
+        # NIQE in Python differs a little from Matlab's; on I03, which is nearly all noise,
+        # the last digits depend on the processor
+        ("niqe", (15.653, 3.655, 3.234, 3.192, 9.073), 6e-3),
+    ],
+)
+def test_official_calibration_values(shared, weights, name, expected, tolerance) -> None:
+    metric = loaded(METRICS[name])
+    assert metric.card.verified is True
+    folder = shared / "data" / "iqa_calibration"
+    scores = []
+    for stem in CALIBRATION:
+        dist, ref = (to_tensor(read_rgb(folder / k / f"{stem}.bmp")) for k in ("dist", "ref"))
+        scores.append(metric.score(dist, ref if METRICS[name].needs_reference else None))
+    assert scores == pytest.approx(expected, abs=tolerance)
+
+
+def test_psnr_is_that_of_luma() -> None:
+    sr, hr = image(), (image() * 0.9 + 0.05)
+    expected = peak_signal_noise_ratio(luma(hr), luma(sr), data_range=255)
+    assert loaded(METRICS["psnr"]).score(sr, hr) == pytest.approx(expected, abs=1e-3)
+
+
+def test_the_classic_preset_cuts_the_border() -> None:
+    sr, hr = image(), image().clone()
+    hr[:, :4] = 0
+    hr[:, :, -4:] = 1
+    hr[:, 50, 50] = 0.5
+    inner = (slice(4, -4), slice(4, -4))
+    expected = peak_signal_noise_ratio(luma(hr)[inner], luma(sr)[inner], data_range=255)
+    metric = loaded(metric_for("psnr", "classic"))
+    assert metric.score(sr, hr) == pytest.approx(expected, abs=1e-2)
+    assert metric.score(sr, hr) > loaded(METRICS["psnr"]).score(sr, hr) + 10
+    assert "border_crop" in (same_identity(metric.card, loaded(METRICS["psnr"]).card) or "")
+
+
+def test_ssim_is_that_of_rounded_luma() -> None:
+    noise = torch.randn(3, 96, 80, generator=torch_generator(0, "noise")) * 0.1
+    hr = torch.nn.functional.avg_pool2d(image()[None], 5, 1, 2)[0]
+    sr = (hr + noise).clamp(0, 1)
+    _, per_pixel = structural_similarity(
+        luma(hr).round(), luma(sr).round(), data_range=255, gaussian_weights=True, sigma=1.5,
+        use_sample_covariance=False, full=True,
+    )  # fmt: skip
+    # Matlab and pyiqa average where the 11x11 window fits, scikit-image cuts 5 pixels as well.
+    expected = np.maximum(per_pixel[5:-5, 5:-5], 0).mean()
+    assert loaded(METRICS["ssim"]).score(sr, hr) == pytest.approx(expected, abs=2e-3)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_lpips_agrees_with_the_lpips_package(weights) -> None:
+    import lpips
+
+    ours = loaded(METRICS["lpips"])  # and from here on TORCH_HOME is set
+    theirs = lpips.LPIPS(net="alex", verbose=False)
+    sr, hr = image(64, 64), image(64, 64, "b")
+    with torch.no_grad():
+        expected = float(theirs(sr[None], hr[None], normalize=True))
+    assert ours.score(sr, hr) == pytest.approx(expected, abs=1e-5)
+
+
+def test_autocast_outside_changes_nothing(weights) -> None:
+    metric = loaded(METRICS["lpips"])
+    sr, hr = image(64, 64), image(64, 64, "b")
+    expected = metric.score(sr, hr)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert metric.score(sr, hr) == expected
+
+
+def test_pairs_that_cannot_be_compared() -> None:
+    metric = loaded(METRICS["psnr"])
+    with pytest.raises(DataError, match="80x96 and reference 76x96"):
+        metric.score(image(), image()[:, :, :76])
+    with pytest.raises(DataError, match="needs a reference"):
+        metric.score(image())
+    with pytest.raises(DataError, match="NaN"):
+        metric.score(image() * float("nan"), image())
+    with pytest.raises(DataError, match="outside"):
+        metric.score(image() * 255, image())
+    with pytest.raises(DataError, match="shape"):
+        metric.score(image()[:1], image()[:1])
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_images_on_which_a_metric_is_not_defined(weights) -> None:
+    with pytest.raises(NotComputableError, match="needs 96 pixels"):
+        loaded(METRICS["niqe"]).score(image(95, 200))
+    with pytest.raises(NotComputableError, match="not defined"):
+        loaded(METRICS["niqe"]).score(torch.full((3, 200, 200), 0.5))
+    with pytest.raises(NotComputableError, match="needs 19 pixels"):
+        loaded(METRICS["ssim"].model_copy(update={"border_crop": 4})).score(
+            image(18, 40), image(18, 40)
+        )
+
+
+def test_without_weights_a_metric_is_missing(no_weights) -> None:
+    for name in ("lpips", "niqe", "musiq", "clipiqa"):
+        missing = load_metric(METRICS[name])
+        assert isinstance(missing, Missing)
+        assert missing.command == "tadsr weights fetch"
+        assert str(no_weights) in missing.reason
+    assert isinstance(load_metric(METRICS["psnr"]), Metric)
+    assert not no_weights.exists()
+
+
+def test_weights_that_the_catalogue_does_not_know_are_not_downloaded(no_weights) -> None:
+    spec = MetricSpec(
+        id="brisque", title="B", pyiqa="brisque", higher_is_better=False, needs_reference=False
+    )
+    missing = load_metric(spec)
+    assert isinstance(missing, Missing)
+    assert "https://huggingface.co" in missing.reason
+    assert "by hand" in missing.command
+
+
+def test_a_metric_that_pyiqa_does_not_know() -> None:
+    spec = METRICS["psnr"].model_copy(update={"pyiqa": "psnrr"})
+    with pytest.raises(ConfigError, match="did you mean 'psnr"):
+        load_metric(spec)
+
+
+def test_other_tensors_are_not_verified(weights, tmp_path, monkeypatch) -> None:
+    from scipy.io import loadmat, savemat
+
+    source = weights / "hub" / "pyiqa" / "niqe_modelparameters.mat"
+    values = loadmat(source)
+    official = loaded(METRICS["niqe"]).card
+    for change, same in ((0.0, True), (1e-9, False)):
+        target = tmp_path / f"{change}" / "hub" / "pyiqa" / "niqe_modelparameters.mat"
+        target.parent.mkdir(parents=True)
+        changed = {k: values[k] for k in ("mu_prisparam", "cov_prisparam")}
+        changed["mu_prisparam"] = changed["mu_prisparam"] + change
+        savemat(target, changed)
+        monkeypatch.setenv("TADSR_WEIGHTS", str(tmp_path / f"{change}"))
+        card = loaded(METRICS["niqe"]).card
+        assert card.verified is same
+        assert (same_identity(card, official) is None) is same
+
+
+class Evil:
+    """Would run a command when unpickled."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        import os
+
+        return os.system, ("touch /tmp/tadsr-unpickled",)
+
+
+def test_unusable_files_are_missing_with_the_reason(weights, tmp_path, monkeypatch) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(weights, home)
+    monkeypatch.setenv("TADSR_WEIGHTS", str(home))
+    musiq = home / "hub" / "pyiqa" / "musiq_koniq_ckpt-e95806b9.pth"
+    musiq.write_bytes(b"not the file")
+    missing = load_metric(METRICS["musiq"])
+    assert isinstance(missing, Missing)
+    assert "damaged or another file" in missing.reason
+    (home / "hub" / "pyiqa" / "niqe_modelparameters.mat").write_bytes(b"not the file")
+    missing = load_metric(METRICS["niqe"])
+    assert isinstance(missing, Missing)
+    assert "cannot be loaded" in missing.reason
+    marker = Path("/tmp/tadsr-unpickled")
+    marker.unlink(missing_ok=True)
+    torch.save(Evil(), home / "hub" / "checkpoints" / "alexnet-owt-7be5be79.pth")
+    missing = load_metric(METRICS["lpips"])
+    assert isinstance(missing, Missing)
+    assert "cannot be loaded" in missing.reason
+    assert not marker.exists()
+
+
+def small(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Tensors of the real shapes, each repeating its first row, so that files are small."""
+    return {
+        key: value[:1].clone().expand(value.shape) if value.ndim else value
+        for key, value in state.items()
+    }
+
+
+def as_archive(state: dict[str, torch.Tensor], path: Path) -> None:
+    """Store a state dict as a TorchScript archive, the format in which CLIP is published."""
+    root = torch.nn.Module()
+    for key, value in state.items():
+        node = root
+        *modules, name = key.split(".")
+        for module in modules:
+            if module not in dict(node.named_children()):
+                node.add_module(module, torch.nn.Module())
+            node = node.get_submodule(module)
+        node.register_buffer(name, value)
+    torch.jit.save(torch.jit.script(root), path)
+
+
+def test_musiq_with_weights_of_our_own(tmp_path) -> None:
+    from pyiqa.archs.musiq_arch import MUSIQ
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        path = tmp_path / "musiq.pth"
+        torch.save(small(MUSIQ(pretrained=False).state_dict()), path)
+    metric = loaded(METRICS["musiq"], files={"musiq-koniq": path})
+    assert metric.card.verified is False
+    assert metric.score(image(100, 130)) == metric.score(image(100, 130))
+    (tmp_path / "bad.pth").write_bytes(path.read_bytes()[:-1000])
+    assert isinstance(load_metric(METRICS["musiq"], files={"musiq-koniq": tmp_path / "bad.pth"}),
+                      Missing)  # fmt: skip
+
+
+def test_clipiqa_with_weights_of_our_own(tmp_path) -> None:
+    from pyiqa.archs.clip_model import CLIP
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        # the sizes of CLIP RN50
+        network = CLIP(1024, 224, (3, 4, 6, 3), 64, None, 77, 49408, 512, 8, 12)  # type: ignore[arg-type]
+        as_archive(small(network.half().state_dict()), tmp_path / "RN50.pt")
+    metric = loaded(METRICS["clipiqa"], files={"clip-rn50": tmp_path / "RN50.pt"})
+    assert metric.card.verified is False
+    assert metric.card.tensors is not None
+    assert "openai_clip" in metric.card.libraries
+    assert 0 <= metric.score(image(64, 64)) <= 1

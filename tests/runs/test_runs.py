@@ -1,0 +1,72 @@
+"""Run folders: resume, supersede, corruption, failure; curves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tadsr.errors import CorruptionError
+from tadsr.files import digest_files, write_text
+from tadsr.runs import Curves, Run, read_curves
+from tadsr.runs.folder import read_card
+
+
+def content(folder: Path) -> str:
+    return digest_files(folder, ("*.txt",))
+
+
+def carry_out(root: Path, recipe: dict[str, int], text: str = "made") -> bool:
+    """Make a thing unless it is there; whether work was done."""
+    folder = root / "students" / "full" / "seed-0"
+    with Run.open(folder, recipe, {"teacher": "t"}, root=root, content=content) as run:
+        if run.finished:
+            return False
+        write_text(folder / "model.txt", text)
+        run.finish("done", content(folder), results={"x": 1.0})
+        return True
+
+
+def test_same_key_is_nothing_to_do_another_key_supersedes(tmp_path: Path) -> None:
+    assert carry_out(tmp_path, {"weight": 1})
+    assert not carry_out(tmp_path, {"weight": 1})
+    assert carry_out(tmp_path, {"weight": 2}, "other")
+    (old,) = (tmp_path / "superseded").iterdir()
+    assert (old / "model.txt").read_text() == "made"
+    assert (tmp_path / "students/full/seed-0/model.txt").read_text() == "other"
+
+
+def test_content_that_differs_from_its_card_is_refused(tmp_path: Path) -> None:
+    carry_out(tmp_path, {"weight": 1})
+    (tmp_path / "students/full/seed-0/model.txt").write_text("changed by hand")
+    with pytest.raises(CorruptionError, match="seed-0.*run card"):
+        carry_out(tmp_path, {"weight": 1})
+
+
+def test_a_failure_is_on_the_card_and_the_same_recipe_goes_on(tmp_path: Path) -> None:
+    folder = tmp_path / "teacher"
+    with (
+        pytest.raises(RuntimeError),
+        Run.open(folder, {}, {}, root=tmp_path, content=content),
+    ):
+        write_text(folder / "state.txt", "half way")
+        raise RuntimeError("no more memory")
+    card = read_card(folder)
+    assert card is not None
+    assert (card["status"], card["message"]) == ("failed", "RuntimeError: no more memory")
+    with Run.open(folder, {}, {}, root=tmp_path, content=content) as run:
+        assert not run.finished
+        assert (folder / "state.txt").read_text() == "half way"
+
+
+def test_curves_rewind_to_the_resumed_position_and_forgive_a_torn_line(tmp_path: Path) -> None:
+    curves = Curves(tmp_path / "metrics.jsonl")
+    for images in (8, 16, 24):
+        curves.append(images, {"loss": images / 8, "bad": float("nan")})
+    with curves.path.open("a") as stream:
+        stream.write('{"images": 32, "lo')
+    assert [line["images"] for line in read_curves(curves.path)] == [8, 16, 24]
+    curves.rewind(16)
+    curves.append(24, {"loss": 9.0})
+    assert [line["loss"] for line in read_curves(curves.path)] == [1.0, 2.0, 9.0]
+    assert read_curves(curves.path)[0]["bad"] is None
