@@ -75,7 +75,8 @@ def _quiet_libraries() -> None:
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    logging.getLogger("diffusers").setLevel(logging.ERROR)
+    for library in ("diffusers", "bitsandbytes"):
+        logging.getLogger(library).setLevel(logging.ERROR)
 
 
 if __name__ == "__main__":

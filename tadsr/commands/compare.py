@@ -47,13 +47,13 @@ def compare_all(plan: Plan) -> Path:
     cells = grid_cells(plan)
     upscalers = [*experiment.evaluation.models,
                  *(f"{c['variant']}/seed-{c['seed']}" for c in cells if c["status"] == "done")]  # fmt: skip
-    scores, cards, missing = gather(plan.root, list(experiment.data.test), upscalers)
-    write_parquet(folder / "scores.parquet", scores)
-    write_json(folder / "cards.json", cards)
-    write_json(folder / "missing.json", missing)
+    gathered = gather(plan.root, list(experiment.data.test), upscalers)
+    write_parquet(folder / "scores.parquet", gathered.frame)
+    write_json(folder / "cards.json", gathered.cards)
+    write_json(folder / "missing.json", gathered.missing)
     write_json(folder / "cells.json", cells)
-    write_json(folder / "timing.json", read_timing(plan, upscalers))
-    write_statistics(plan, folder, scores, cells)
+    write_json(folder / "timing.json", gathered.timing)
+    write_statistics(plan, folder, gathered.frame, cells)
     return folder
 
 
@@ -100,24 +100,6 @@ def write_statistics(
         alarms.append({"kind": "no_reference", "variant": experiment.reference, "dataset": "",
                        "metric": "", "text": text})  # fmt: skip
     write_json(folder / "alarms.json", alarms)
-
-
-def read_timing(plan: Plan, upscalers: list[str]) -> dict[str, float]:
-    """Median seconds per image of each upscaler, over the test sets, where measured."""
-    from statistics import median
-
-    from tadsr.evaluation.scores import read_seconds
-
-    timing = {}
-    for name in upscalers:
-        seconds = [
-            value
-            for dataset in plan.experiment.data.test
-            for value in read_seconds(plan.evaluation(name) / dataset)
-        ]
-        if seconds:
-            timing[name] = round(median(seconds), 5)
-    return timing
 
 
 def write_parquet(path: Path, frame: pd.DataFrame) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tadsr.commands.common import add_experiment_arguments
 from tadsr.commands.monitor import Monitor, stage_times
-from tadsr.commands.weights import weights_state
+from tadsr.commands.weights import DownloadProgress, weights_state
 from tadsr.config.loading import freeze
 from tadsr.errors import ConfigError, TadsrError
 from tadsr.files import Lock, digest_files, read_json, sha256_file, write_json
@@ -79,10 +79,9 @@ def fetch_weights(plan: Plan) -> None:
     if not wanted:
         return
     print(f"metric weights to fetch: {', '.join(wanted)}", flush=True)
-    found = fetch(wanted, progress=lambda text: print(f"  {text}", flush=True))
-    for name, state in found.items():
+    for name, state in fetch(wanted, progress=DownloadProgress()).items():
         if not isinstance(state, Present):
-            print(f"  {name}: {state.reason}; later: {state.command}", flush=True)
+            print(f"  {name} is missing: {state}", flush=True)
 
 
 def stale_receipts(plan: Plan) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 
 from tadsr.commands.common import add_job_arguments, job_context, load_plan, selected_jobs
 from tadsr.errors import ConfigError, TadsrError, nearest
@@ -44,7 +45,9 @@ def fetch_weights(args: argparse.Namespace) -> int:
     for name in args.names:
         if name not in CATALOG:
             raise ConfigError(f"tadsr weights fetch: no '{name}': {nearest(name, list(CATALOG))}")
-    found = fetch(args.names or list(CATALOG), progress=print, force=True)
+    found = fetch(args.names or list(CATALOG), progress=DownloadProgress(), force=True)
+    for name, state in found.items():
+        print(f"{name}: {'here: ' + str(state.path) if isinstance(state, Present) else state}")
     missing = [name for name, state in found.items() if not isinstance(state, Present)]
     if missing:
         raise TadsrError(f"could not be had: {', '.join(missing)} (see above)")
@@ -70,6 +73,24 @@ def weights_state(plan: Plan) -> dict[str, tuple[str, str]]:
     state = {}
     for name in plan.jobs["weights"].cells:
         found = status(name)
-        here = isinstance(found, Present)
-        state[name] = ("here", sha256_file(found.path)) if here else ("missing", "")
+        if isinstance(found, Present):
+            state[name] = ("here", sha256_file(found.path))
+        else:
+            state[name] = ("missing", "")
     return state
+
+
+class DownloadProgress:
+    """Prints a line per download every two seconds, and at its end."""
+
+    def __init__(self) -> None:
+        self._last = 0.0
+
+    def __call__(self, name: str, done: int, total: int | None) -> None:
+        """Called with bytes so far and bytes in all, if known."""
+        now = time.monotonic()
+        if now - self._last < 2.0 and done != total:
+            return
+        self._last = now
+        of_all = f" of {total / 1e6:.1f}" if total else ""
+        print(f"  {name}: {done / 1e6:.1f}{of_all} MB", flush=True)

@@ -1,8 +1,17 @@
-"""Metrics computed by pyiqa, each with a card that says what computed it."""
+"""Metrics computed by pyiqa, each with a card that says what computed it.
 
-from tadsr.metrics.backends import Metric, NotComputableError, load_metric
+The cards are free of torch; `load_metric` and `Metric` import it when they are asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from tadsr.metrics.card import MetricCard, expected_identity, same_identity, tensors_digest
 from tadsr.weights import Missing
+
+if TYPE_CHECKING:
+    from tadsr.metrics.backends import Metric, NotComputableError, load_metric
 
 __all__ = [
     "Metric",
@@ -14,3 +23,12 @@ __all__ = [
     "same_identity",
     "tensors_digest",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the backends, and so torch, only when one of their names is asked for."""
+    if name in __all__:
+        from tadsr.metrics import backends
+
+        return getattr(backends, name)
+    raise AttributeError(f"module 'tadsr.metrics' has no attribute '{name}'")

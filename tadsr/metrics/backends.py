@@ -71,8 +71,8 @@ class Metric:
         with _exact_arithmetic(self.device):
             try:
                 value = float(self._network(*images))
-            except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # NIQE, on statistics of too few blocks
-                value = math.nan
+            except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
+                value = math.nan  # NIQE, on the statistics of too few blocks
         if not math.isfinite(value):
             raise NotComputableError(
                 f"{self.spec.id}: not defined on an image of {_size(sr)} such as this one "
@@ -141,7 +141,7 @@ def load_metric(
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         places = " and ".join(str(item.path) for item in found) or f"pyiqa's '{spec.pyiqa}'"
         return Missing(spec.id, f"{places} cannot be loaded ({reason})")
-    card = make_card(spec, network, None, device)
+    card = make_card(spec, network, None, device.type)
     return Metric(spec, network, _verified(card, spec, found), device)
 
 

@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from tadsr.config.metrics import MetricSpec
 from tadsr.errors import TadsrError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 BIT_DEPTH = 8
 """Scores are computed from images as they are stored: 8-bit PNG."""
@@ -88,9 +89,9 @@ def _short(value: Any) -> str:
 
 
 def make_card(
-    spec: MetricSpec, network: nn.Module | None, verified: bool | None, device: torch.device
+    spec: MetricSpec, network: nn.Module | None, verified: bool | None, device: str
 ) -> MetricCard:
-    """The card of a loaded metric; `network` None leaves the tensors out."""
+    """The card of a metric on a device class; `network` None leaves the tensors out."""
     return MetricCard(
         metric=spec.id,
         pyiqa=spec.pyiqa,
@@ -100,13 +101,13 @@ def make_card(
         libraries=_versions(spec.pyiqa),
         tensors=None if network is None else tensors_digest(network),
         verified=verified,
-        context={"device": device.type, "torch": torch.__version__},
+        context={"device": device, "torch": _version("torch")},
     )
 
 
 def expected_identity(spec: MetricSpec) -> dict[str, Any]:
     """The identity that a card for `spec` must have here, but for the digest of its tensors."""
-    identity = make_card(spec, None, None, torch.device("cpu")).identity()
+    identity = make_card(spec, None, None, "cpu").identity()
     del identity["tensors"]
     return identity
 
@@ -129,6 +130,8 @@ def tensors_digest(module: nn.Module) -> str | None:
     Counts parameters, buffers and the tensors that a module keeps as plain attributes (pyiqa's
     NIQE) or inside modules in a list (its CLIP-IQA). None if there are none.
     """
+    import torch
+
     found = dict(_named_tensors(module))
     if not found:
         return None
@@ -141,6 +144,9 @@ def tensors_digest(module: nn.Module) -> str | None:
 
 
 def _named_tensors(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, torch.Tensor]]:
+    import torch
+    from torch import nn
+
     for path, part in module.named_modules(prefix=prefix):
         stem = path + "." if path else ""
         for name, tensor in (*part._parameters.items(), *part._buffers.items()):

@@ -15,6 +15,7 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
 from tadsr.data.resize import bicubic
+from tadsr.models.loading import AlignedLoading
 
 QUANTISED = 16384
 """Latent pixels compared with the code book at a time."""
@@ -51,7 +52,7 @@ def encode_lq(codec: LatentCodec, lq: Tensor, scale: int = 4) -> Tensor:
     return codec.encode(enlarged.to(lq.dtype))
 
 
-class PixelUnshuffleCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
+class PixelUnshuffleCodec(AlignedLoading, ModelMixin, ConfigMixin):  # type: ignore[misc]
     """A lossless rearrangement: each factor x factor block of pixels becomes channels.
 
     Args:
@@ -87,7 +88,7 @@ class PixelUnshuffleCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
         return F.pixel_shuffle(latent / self.config.scaling_factor, self.spatial_factor)
 
 
-class VQCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
+class VQCodec(AlignedLoading, ModelMixin, ConfigMixin):  # type: ignore[misc]
     """The VQ autoencoder of latent diffusion (Rombach et al., arXiv 2112.10752), frozen.
 
     Latents are those *before* quantisation, as in ResShift; decoding quantises first. Defaults

@@ -17,6 +17,7 @@ from diffusers.utils import BaseOutput
 from torch import Tensor, nn
 
 from tadsr.errors import ConfigError
+from tadsr.models.loading import AlignedLoading
 from tadsr.models.swin_blocks import (
     Downsample,
     ResBlock,
@@ -45,7 +46,7 @@ class TimedSequential(nn.ModuleList):
         return x
 
 
-class SwinUNet2DModel(ModelMixin, ConfigMixin):  # type: ignore[misc]
+class SwinUNet2DModel(AlignedLoading, ModelMixin, ConfigMixin):  # type: ignore[misc]
     """UNet with Swin attention on latents, conditioned on t and on the low-resolution image.
 
     Args:

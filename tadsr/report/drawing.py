@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,10 +17,9 @@ from tadsr.report.wording import TEMPLATES
 
 INK, MUTED, RULE, PAPER = "#1f2328", "#6e7781", "#d8dee4", "#ffffff"
 
-# Okabe and Ito's colour-blind-safe palette (without its yellow, too pale on white), and lighter
-# counterparts for a dark page.
+# Okabe and Ito's colour-blind-safe palette (without its yellow, too pale on white); the page's
+# style sheet has lighter counterparts (--s0 ...) for dark mode.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f6000")
-DARK = ("#4ba3dd", "#f2884b", "#33c79b", "#e0a0c4", "#f2b843", "#8fd0f5", "#c2a24a")
 MARKERS = ("o", "s", "^", "D", "v", "P", "h", "<", ">")
 DASHES = ("-", "--", "-.", ":")
 BASELINE_MARKERS = ("X", "*", "p", "8", "d")
@@ -83,16 +81,12 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     return paths
 
 
-def inline_svg(figure: Figure, name: str, label: str) -> str:
-    """The figure as an `svg` element for a page that may be dark.
+def inline_svg(text: str, name: str, label: str) -> str:
+    """A saved SVG file's `text` as an `svg` element for a page that may be dark.
 
     Colours become CSS variables (`--ink`, `--s0`, ...), and ids get `name` as a prefix because a
     page holds several figures. `label` is the text alternative and must be escaped already.
     """
-    stream = io.StringIO()
-    with style():
-        figure.savefig(stream, format="svg", facecolor="none", metadata={"Date": None})
-    text = stream.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r'\bid="', f'id="{name}-', text)
@@ -101,7 +95,6 @@ def inline_svg(figure: Figure, name: str, label: str) -> str:
     colors |= {color: f"s{i}" for i, color in enumerate(PALETTE)}
     for color, variable in colors.items():
         text = text.replace(color, f"var(--{variable})")
-    size = re.search(r'viewBox="[^"]*"', text)
-    box = size.group(0) if size else ""
-    opening = f'<svg role="img" aria-label="{label}" {box}>'
+    box = re.search(r'viewBox="[^"]*"', text)
+    opening = f'<svg role="img" aria-label="{label}" {box.group(0) if box else ""}>'
     return opening + text[text.index(">") + 1 :]

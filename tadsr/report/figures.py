@@ -235,7 +235,7 @@ def _training_figure(content: ReportContent) -> Iterator[ReportFigure]:
         names = ", ".join(panel.name for panel in panels)
         yield ReportFigure("training", "Training curves of the students",
                            caption("figures", "training", bins=BINS),
-                           f"Curves of {names} over images seen, one line per variant", figure)  # fmt: skip
+                           f"{names} over images seen, one line per variant", figure)  # fmt: skip
 
 
 def _teacher_figure(content: ReportContent) -> Iterator[ReportFigure]:
@@ -246,4 +246,4 @@ def _teacher_figure(content: ReportContent) -> Iterator[ReportFigure]:
         names = ", ".join(panel.name for panel in panels)
         yield ReportFigure("teacher", "Training curves of the teacher",
                            caption("figures", "teacher", bins=BINS),
-                           f"Curves of {names} over images seen", figure)  # fmt: skip
+                           f"{names} over images seen", figure)  # fmt: skip

@@ -15,7 +15,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from tadsr.config.base import SCALE
 from tadsr.files import atomic_path
-from tadsr.report.content import Dataset, ReportContent
+from tadsr.report.content import ReportContent
+from tadsr.report.reading import Dataset
 from tadsr.report.wording import caption
 
 RGB8 = NDArray[np.uint8]
@@ -152,7 +153,7 @@ def _cut(image: RGB8, window: tuple[int, int, int, int]) -> RGB8:
 
 def _scores(content: ReportContent, dataset: str, name: str, seed: int, image: str) -> str:
     """The first distortion and the first perceptual metric of an image, as in `26.97 / 0.2712`."""
-    found = []
+    found: list[str] = []
     for metric in ("psnr", "lpips", "clipiqa", "musiq", "niqe"):
         value = content.image_scores.get((name, seed, dataset, image, metric))
         if value is not None and len(found) < 2:

@@ -84,7 +84,7 @@ def seeds_cell(content: ReportContent, upscaler: str) -> Cell:
 
 
 def _metric_column(content: ReportContent, metric: MetricSpec) -> Column:
-    marks = UNVERIFIED if unverified(content.cards.get(metric.id)) else ""
+    marks = UNVERIFIED if unverified(content, metric) else ""
     return Column(metric.id, metric.title, metric.arrow, marks=marks)
 
 
@@ -135,7 +135,7 @@ def _notes(content: ReportContent, dataset: str, metrics: tuple[MetricSpec, ...]
     notes = [
         f"{GAP} {m.title}: {content.missing[m.id]}" for m in metrics if m.id in content.missing
     ]
-    marked = [m.title for m in metrics if unverified(content.cards.get(m.id))]
+    marked = [m.title for m in metrics if unverified(content, m)]
     if marked:
         notes.append(f"{UNVERIFIED} {', '.join(marked)}: weights of unverified origin.")
     if any(lost_seeds(content, variant) for variant in content.variants):

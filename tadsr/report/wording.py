@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from tadsr.compare.results import Comparison
+from tadsr.config import MetricSpec
 from tadsr.report.content import ReportContent
 from tadsr.report.table import GAP, Tone
 
@@ -42,9 +43,9 @@ def _captions() -> dict[str, dict[str, str]]:
     return captions
 
 
-def caption(kind: str, name: str, **values: Any) -> str:
-    """The caption of a table or figure (`kind` is `tables` or `figures`), filled in."""
-    return _captions()[kind][name].format(**values).strip()
+def caption(group: str, name: str, **values: Any) -> str:
+    """The caption of a table or figure (`group` is `tables` or `figures`), filled in."""
+    return _captions()[group][name].format(**values).strip()
 
 
 def number(value: float | None, decimals: int, *, sign: bool = False) -> str:
@@ -146,18 +147,17 @@ def problems(content: ReportContent) -> list[str]:
         if cell.status == "diverged"
     ]
     for metric, reason in content.missing.items():
-        found.append(f"metric {metric} is missing: {reason}")
-    for metric, card in content.cards.items():
-        if unverified(card):
-            found.append(f"metric {metric} was computed with weights of unverified origin")
+        found.append(f"{metric} is missing: {reason}")
+    for spec in content.metrics:
+        if unverified(content, spec):
+            found.append(f"{spec.title} was computed with weights of unverified origin")
     return found
 
 
-def unverified(card: Any) -> bool:
-    """Whether a metric card holds `"verified": false` anywhere."""
-    if isinstance(card, Mapping):
-        return card.get("verified") is False or any(unverified(v) for v in card.values())
-    return isinstance(card, list) and any(unverified(v) for v in card)
+def unverified(content: ReportContent, metric: MetricSpec) -> bool:
+    """Whether a metric used weights that were not matched with an official digest."""
+    card = content.cards.get(metric.id)
+    return bool(metric.weights) and card is not None and card.get("verified") is not True
 
 
 def reproduce(content: ReportContent) -> list[tuple[str, str]]:

@@ -162,7 +162,7 @@ class _Run(Generic[BatchT]):
 
     def _check(self, name: str, terms: Mapping[str, Term], norm: Tensor) -> None:
         # Terms may cancel in their sum; their magnitudes do not.
-        loss = sum(abs(term.weight * float(term.value)) for term in terms.values())
+        loss = sum(abs(term.weight * float(term.value.detach())) for term in terms.values())
         gradient = float(norm)
         where = f"at image {self.state.images} (step {self.state.steps + 1})"
         if not math.isfinite(loss):
@@ -182,7 +182,7 @@ class _Run(Generic[BatchT]):
 
     def _count(self, values: Mapping[str, Tensor]) -> None:
         for key, value in values.items():
-            self.state.sums[key] = self.state.sums.get(key, 0.0) + float(value)
+            self.state.sums[key] = self.state.sums.get(key, 0.0) + float(value.detach())
 
     def _write_curves(self, before: int) -> None:
         """A line of means at each hundredth of the training, and a validation where it is due."""

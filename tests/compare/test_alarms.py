@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from tadsr.compare import compare, find_alarms, summarize
 
@@ -52,6 +53,14 @@ def test_unstable_seed_is_named_once(score_frame: Frames) -> None:
     alarms = find_alarms(compare(frame, "full", resamples=10), summarize(frame))
     assert [(alarm.kind, alarm.variant) for alarm in alarms] == [("unstable_seed", "other")]
     assert "seed 1" in alarms[0].text
+
+
+def test_unstable_seed_is_a_deleted_residual_t_test(score_frame: Frames) -> None:
+    # The others, -1, 0 and 1, have mean 0, sd 1 and df 2: t(1 - 0.01 / 4 / 2) sqrt(1 + 1 / 3).
+    limit = stats.t.ppf(1 - 0.01 / 8, 2) * np.sqrt(4 / 3)
+    for value, count in ((0.99 * limit, 0), (1.01 * limit, 1)):
+        frame = score_frame({"full": [[-1.0], [0.0], [1.0], [value]]})
+        assert len(find_alarms([], summarize(frame))) == count
 
 
 def test_unstable_seed_is_rarely_a_false_alarm(score_frame: Frames) -> None:

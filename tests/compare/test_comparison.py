@@ -14,7 +14,10 @@ import pytest
 from scipy import stats
 
 from tadsr.compare import Comparison, Summary, compare, from_frame, summarize, to_frame
+from tadsr.compare.claims import weights_claim
+from tadsr.compare.verdicts import smallest_effect
 from tadsr.errors import ConfigError
+from tadsr.seeds import numpy_generator
 
 Frames = Callable[..., pd.DataFrame]
 LPIPS = [("photos", "lpips")]
@@ -138,6 +141,31 @@ def test_only_the_declared_family_is_adjusted_and_named(score_frame: Frames) -> 
         assert extra.text.startswith("exploratory")
 
 
+def test_smallest_effect_is_at_the_level_holm_stopped_at(score_frame: Frames) -> None:
+    generator = np.random.default_rng(4)
+    names = ["a", "b", "c"]
+    blocks = {name: generator.normal(0, 0.1, (5, 3)) for name in ("full", *names)}
+    for shown in range(3):
+        if shown:
+            blocks[names[shown - 1]] = blocks[names[shown - 1]] - 50.0
+        found = compare(score_frame(blocks), "full", LPIPS, resamples=10)
+        assert [c.verdict for c in found].count("better") == shown
+        for c in found:
+            expected = smallest_effect(5, 0.05 / (3 - shown)) * c.sd  # type: ignore[operator]
+            assert c.smallest_effect == pytest.approx(expected)
+    exploratory = compare(score_frame(blocks), "full", resamples=10)[0]
+    assert exploratory.smallest_effect == pytest.approx(smallest_effect(5, 0.05) * exploratory.sd)  # type: ignore[operator]
+
+
+def test_bootstrap_draws_depend_on_the_names_and_the_seed_alone(score_frame: Frames) -> None:
+    blocks = _blocks(0.0)
+    (found,) = compare(score_frame(blocks), "full", resamples=50)
+    for seed, claim in enumerate(found.per_seed):
+        generator = numpy_generator(0, "photos", "lpips", "other", seed)
+        deltas = blocks["other"][seed] - blocks["full"][seed]
+        assert claim == weights_claim(deltas, seed, generator, 50)
+
+
 def test_what_was_declared_counts_even_if_it_did_not_come_back(score_frame: Frames) -> None:
     frame = score_frame(_blocks(-0.1))
     declared = [*LPIPS, ("photos", "musiq")]
@@ -242,6 +270,13 @@ def test_copies_of_a_run_are_no_replicates(score_frame: Frames) -> None:
     (found,) = compare(score_frame(copied), "full", LPIPS)
     assert (found.verdict, found.low, found.p_value) == ("under-powered", None, None)
     assert "only 1 of the seeds differ" in found.text
+
+
+def test_one_copied_seed_takes_the_word_away(score_frame: Frames) -> None:
+    blocks = {name: np.vstack([block, block[:1]]) for name, block in _blocks(-0.1).items()}
+    (found,) = compare(score_frame(blocks), "full", LPIPS)
+    assert (found.verdict, found.n_seeds, found.distinct_seeds) == ("under-powered", 6, 5)
+    assert found.p_adjusted == 1.0
 
 
 def test_a_variant_equal_to_the_reference_shows_no_difference(score_frame: Frames) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -180,12 +181,13 @@ def test_other_tensors_are_not_verified(weights, tmp_path, monkeypatch) -> None:
 
 
 class Evil:
-    """Would run a command when unpickled."""
+    """Would make a folder when unpickled."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
-        import os
-
-        return os.system, ("touch /tmp/tadsr-unpickled",)
+        return os.mkdir, (str(self.marker),)
 
 
 def test_unusable_files_are_missing_with_the_reason(weights, tmp_path, monkeypatch) -> None:
@@ -201,9 +203,8 @@ def test_unusable_files_are_missing_with_the_reason(weights, tmp_path, monkeypat
     missing = load_metric(METRICS["niqe"])
     assert isinstance(missing, Missing)
     assert "cannot be loaded" in missing.reason
-    marker = Path("/tmp/tadsr-unpickled")
-    marker.unlink(missing_ok=True)
-    torch.save(Evil(), home / "hub" / "checkpoints" / "alexnet-owt-7be5be79.pth")
+    marker = tmp_path / "unpickled"
+    torch.save(Evil(marker), home / "hub" / "checkpoints" / "alexnet-owt-7be5be79.pth")
     missing = load_metric(METRICS["lpips"])
     assert isinstance(missing, Missing)
     assert "cannot be loaded" in missing.reason

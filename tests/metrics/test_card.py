@@ -14,11 +14,9 @@ from tadsr.errors import TadsrError
 from tadsr.metrics import MetricCard, expected_identity, same_identity, tensors_digest
 from tadsr.metrics.card import make_card
 
-CPU = torch.device("cpu")
-
 
 def card() -> MetricCard:
-    return make_card(METRICS["lpips"], nn.Linear(2, 2), True, CPU)
+    return make_card(METRICS["lpips"], nn.Linear(2, 2), True, "cpu")
 
 
 @pytest.mark.parametrize(

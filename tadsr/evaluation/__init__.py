@@ -1,0 +1,40 @@
+"""Upscalers, the images they make, and per-image scores with metric cards.
+
+`tadsr.evaluation.scores` is free of torch, so that comparisons and reports start quickly; the
+names below import it when they are asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tadsr.evaluation.measure import evaluate
+    from tadsr.evaluation.runner import EvaluationOutcome, evaluate_dataset
+    from tadsr.evaluation.upscalers import Bicubic, PipelineUpscaler, Upscaler
+
+__all__ = [
+    "Bicubic",
+    "EvaluationOutcome",
+    "PipelineUpscaler",
+    "Upscaler",
+    "evaluate",
+    "evaluate_dataset",
+]
+
+_HOMES = {
+    "Bicubic": "upscalers",
+    "EvaluationOutcome": "runner",
+    "PipelineUpscaler": "upscalers",
+    "Upscaler": "upscalers",
+    "evaluate": "measure",
+    "evaluate_dataset": "runner",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for."""
+    if name in _HOMES:
+        return getattr(import_module(f"tadsr.evaluation.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'tadsr.evaluation' has no attribute '{name}'")
