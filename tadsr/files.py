@@ -7,7 +7,9 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +48,19 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path | str, *, older_than: float = 0.0) -> None:
+    """Delete temporary files that a killed process left below `folder`.
+
+    Call it while holding the folder's lock, or with an age in seconds that no write takes.
+    """
+    horizon = time.time() - older_than
+    for path in Path(folder).rglob(f"{TEMPORARY_PREFIX}*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.stat().st_mtime <= horizon:
+            path.unlink(missing_ok=True)
 
 
 def write_text(path: Path | str, text: str) -> None:

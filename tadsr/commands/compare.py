@@ -52,7 +52,7 @@ def compare_all(plan: Plan) -> Path:
     write_json(folder / "cards.json", gathered.cards)
     write_json(folder / "missing.json", gathered.missing)
     write_json(folder / "cells.json", cells)
-    write_json(folder / "timing.json", gathered.timing)
+    write_json(folder / "timing.json", read_timing(plan, upscalers))
     write_statistics(plan, folder, gathered.frame, cells)
     return folder
 
@@ -100,6 +100,21 @@ def write_statistics(
         alarms.append({"kind": "no_reference", "variant": experiment.reference, "dataset": "",
                        "metric": "", "text": text})  # fmt: skip
     write_json(folder / "alarms.json", alarms)
+
+
+def read_timing(plan: Plan, upscalers: list[str]) -> dict[str, float]:
+    """Median seconds per image of each upscaler over the test sets, where measured."""
+    from statistics import median
+
+    from tadsr.evaluation.scores import read_seconds
+
+    timing = {}
+    for name in upscalers:
+        folders = [plan.evaluation(name) / dataset for dataset in plan.experiment.data.test]
+        seconds = [value for folder in folders for value in read_seconds(folder)]
+        if seconds:
+            timing[name] = round(median(seconds), 5)
+    return timing
 
 
 def write_parquet(path: Path, frame: pd.DataFrame) -> None:

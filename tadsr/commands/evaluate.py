@@ -15,7 +15,7 @@ from tadsr.commands.common import (
     selected_jobs,
 )
 from tadsr.errors import TadsrError
-from tadsr.files import Lock, sha256_file
+from tadsr.files import Lock, remove_leftovers, sha256_file
 from tadsr.plan import Plan, recipes
 from tadsr.plan.receipts import content_of
 from tadsr.runs.folder import lock_path, read_card
@@ -57,6 +57,7 @@ def evaluate_upscaler(context: JobContext, name: str) -> None:
         context.record(name, "diverged", "")
         return
     with Lock(lock_path(folder), f"evaluating {name}", wait=True):
+        remove_leftovers(folder)
         for dataset in plan.experiment.data.test:
             digest = evaluate_on(context, name, content, dataset)
             context.record(f"{name}@{dataset}", "done", digest)
@@ -87,7 +88,8 @@ def evaluate_on(context: JobContext, name: str, content: str, dataset: str) -> s
     shown = "  ".join(f"{metric} {value:.4f}" for metric, value in outcome.means.items())
     print(f"evaluate {name} on {dataset}: {shown}", flush=True)
     for metric, reason in outcome.missing.items():
-        print(f"  {metric} is missing: {reason}", flush=True)
+        if not reason.startswith("not applicable"):
+            print(f"  {metric} is missing: {reason}", flush=True)
     return sha256_file(scores)
 
 

@@ -13,10 +13,20 @@ from tadsr.commands.monitor import Monitor, stage_times
 from tadsr.commands.weights import DownloadProgress, weights_state
 from tadsr.config.loading import freeze
 from tadsr.errors import ConfigError, TadsrError
-from tadsr.files import Lock, digest_files, read_json, sha256_file, write_json
+from tadsr.files import (
+    Lock,
+    digest_files,
+    read_json,
+    remove_leftovers,
+    sha256_file,
+    write_json,
+)
 from tadsr.plan import Plan
 from tadsr.plan.receipts import read_receipt
 from tadsr.runs.folder import read_card
+
+LEFTOVER_AGE = 600.0
+"""Seconds after which a temporary file is a killed process's."""
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -41,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("--set: give overrides with the YAML file, not with experiment.json")
     profile = find_profile(args.profile)
     with Lock(plan.root / ".lock", f"experiment {plan.experiment.name}"):
+        remove_leftovers(plan.root, older_than=LEFTOVER_AGE)
         frozen = freeze_experiment(plan)
         if not args.offline:
             fetch_weights(plan)

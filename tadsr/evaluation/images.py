@@ -48,13 +48,15 @@ def super_resolve(
     upscaler = upscaler_factory()
     failed: dict[str, str] = {}
     seconds: dict[str, float] = {}
-    for done, pair in enumerate(missing, start=len(pairs) - len(missing)):
-        progress(done)
-        try:
-            seconds[pair.name] = _make(upscaler, pair, image_path(folder, pair.name))
-        except DataError as error:
-            failed[pair.name] = str(error)
-    _note_seconds(folder, {name: s for name, s in seconds.items() if name not in failed})
+    try:
+        for done, pair in enumerate(missing, start=len(pairs) - len(missing)):
+            progress(done)
+            try:
+                seconds[pair.name] = _make(upscaler, pair, image_path(folder, pair.name))
+            except DataError as error:
+                failed[pair.name] = str(error)
+    finally:
+        _note_seconds(folder, seconds)
     return failed
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -16,7 +16,7 @@ from tadsr.config.metrics import MetricSpec
 from tadsr.data.dataset import load_pairs
 from tadsr.data.images import read_rgb
 from tadsr.data.manifest import pixel_digest
-from tadsr.errors import DataError
+from tadsr.errors import DataError, TadsrError
 from tadsr.evaluation.images import image_path, super_resolve
 from tadsr.evaluation.measure import NO_REFERENCE, Column, NamedPair, applicable, measure
 from tadsr.evaluation.scores import read_scores, read_seconds, write_scores
@@ -109,9 +109,9 @@ def _column(
 ) -> Column:
     """The stored column if the metric would give the same, else a new one."""
     if not applicable(spec, pairs):
-        return Column(spec.id, missing=NO_REFERENCE)
+        return Column(spec.id, missing=NO_REFERENCE if pairs else "there is no image to measure")
     metric = load_metric(spec, device)
-    card = MetricCard.from_dict(stored.card) if stored and stored.card else None
+    card = _card(stored)
     if isinstance(metric, Missing):
         # Weights that were here once: the numbers they gave still hold.
         if stored and card and _without_tensors(card) == expected_identity(spec):
@@ -120,6 +120,15 @@ def _column(
     if stored and card and same_identity(card, metric.card) is None:
         return stored
     return measure(metric, pairs, progress)
+
+
+def _card(stored: Column | None) -> MetricCard | None:
+    """The card of a stored column, if it can be read."""
+    if stored is None or stored.card is None:
+        return None
+    with suppress(TadsrError):  # of another version of tadsr: scored anew
+        return MetricCard.from_dict(stored.card)
+    return None
 
 
 def _without_tensors(card: MetricCard) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
-from diffusers import ConfigMixin, ModelMixin, VQModel
+from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
@@ -111,6 +111,9 @@ class VQCodec(AlignedLoading, ModelMixin, ConfigMixin):  # type: ignore[misc]
         num_vq_embeddings: int = 8192,
         scaling_factor: float = 1.0,
     ) -> None:
+        # Late: this import takes seconds, and the pixel_unshuffle codec does without it.
+        from diffusers import VQModel
+
         super().__init__()
         widths = tuple(block_out_channels)
         self.vq = VQModel(

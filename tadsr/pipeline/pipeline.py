@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline
-from diffusers.utils import BaseOutput
+from diffusers.utils import BaseOutput, logging
 from torch import Tensor
 
 from tadsr.diffusion.sampling import check_steps, sample
@@ -26,6 +26,8 @@ from tadsr.pipeline.inputs import (
     reflect,
     to_tensors,
 )
+
+logging.disable_progress_bar()  # of "loading components", which takes no time here
 
 SEED = 12345
 """Of the noise when no generator is given, as in the papers."""

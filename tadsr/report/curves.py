@@ -115,9 +115,11 @@ def draw_curves(panels: Sequence[CurvePanel], figure: Figure) -> None:
             for series in line.diverged:
                 x, y = zip(*series, strict=True)
                 ax.plot(x, y, "--", color=look.color, lw=1, alpha=0.8)
-                ax.plot(x[-1], y[-1], "x", color=look.color, markersize=7, mew=1.8)
         ax.set(title=panel.name, xlabel="images seen")
         _choose_scale(ax, panel)
+        for line in panel.lines:
+            for series in line.diverged:
+                _cross(ax, series, line.look)
     for ax in axes[len(panels) :]:
         ax.set_visible(False)
     _curve_legend(figure, panels, axes)
@@ -130,6 +132,13 @@ def _choose_scale(ax: Any, panel: CurvePanel) -> None:
         ax.set_yscale("log")
     if values:  # a diverged curve must not flatten the others
         ax.set_ylim(*_limits(min(values), max(values), log=ax.get_yscale() == "log"))
+
+
+def _cross(ax: Any, series: Series, look: Look) -> None:
+    """A cross where a diverged curve leaves the axes, or at its end."""
+    top = ax.get_ylim()[1]
+    x, y = next(((x, top) for x, y in series if y > top and x > series[0][0]), series[-1])
+    ax.plot(x, y, "x", color=look.color, markersize=7, mew=1.8, clip_on=False, zorder=5)
 
 
 def _limits(low: float, high: float, *, log: bool) -> tuple[float, float]:
@@ -145,5 +154,5 @@ def _curve_legend(figure: Figure, panels: Sequence[CurvePanel], axes: Any) -> No
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
     if len(handles) > 1:
-        figure.legend(handles.values(), handles.keys(), loc="outside lower center",
-                      ncols=min(4, len(handles)))  # fmt: skip
+        columns = max(1, min(len(handles), int(figure.get_figwidth() / 1.6)))
+        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns)

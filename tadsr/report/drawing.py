@@ -23,6 +23,8 @@ PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7
 MARKERS = ("o", "s", "^", "D", "v", "P", "h", "<", ">")
 DASHES = ("-", "--", "-.", ":")
 BASELINE_MARKERS = ("X", "*", "p", "8", "d")
+PAGE_SCALE = 1.25
+"""How much larger than in print a figure may get on the page."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,10 @@ def inline_svg(text: str, name: str, label: str) -> str:
     colors |= {color: f"s{i}" for i, color in enumerate(PALETTE)}
     for color, variable in colors.items():
         text = text.replace(color, f"var(--{variable})")
-    box = re.search(r'viewBox="[^"]*"', text)
-    opening = f'<svg role="img" aria-label="{label}" {box.group(0) if box else ""}>'
+    width, height = re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', text)[0]
+    widest = float(width) * 96 / 72 * PAGE_SCALE
+    opening = (
+        f'<svg role="img" aria-label="{label}" viewBox="0 0 {width} {height}" '
+        f'style="max-width: {widest:.0f}px">'
+    )
     return opening + text[text.index(">") + 1 :]

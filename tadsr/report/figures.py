@@ -92,7 +92,8 @@ def draw_perception_distortion(planes: Sequence[Plane], figure: Figure) -> None:
             for x, y in point.seeds:
                 ax.plot(x, y, look.marker, color=look.color, alpha=0.35, markersize=4, mew=0)
             ax.plot(point.x, point.y, look.marker, color=look.color, label=point.name,
-                    markersize=9, markeredgecolor=PAPER, markeredgewidth=0.9)  # fmt: skip
+                    markersize=11 if look.marker == "*" else 8, markeredgecolor=PAPER,
+                    markeredgewidth=0.8)  # fmt: skip
         ax.set(title=plane.dataset, xlabel=f"{plane.x.title} {plane.x.arrow}",
                ylabel=f"{plane.y.title} {plane.y.arrow}")  # fmt: skip
         ax.margins(0.12)
@@ -102,12 +103,12 @@ def draw_perception_distortion(planes: Sequence[Plane], figure: Figure) -> None:
 
 
 def _better_arrow(ax: Any, *, up: bool) -> None:
-    """An arrow in the corner where nothing good is, towards higher x and better y."""
-    start, end = ((0.03, 0.86), (0.13, 0.97)) if up else ((0.03, 0.14), (0.13, 0.03))
+    """An arrow into the corner of high x and best y, which a trade-off leaves empty."""
+    start, end = ((0.87, 0.86), (0.97, 0.97)) if up else ((0.87, 0.14), (0.97, 0.03))
     ax.annotate("", xy=end, xytext=start, xycoords="axes fraction",
                 arrowprops={"arrowstyle": "-|>", "color": MUTED, "lw": 1.2})  # fmt: skip
-    ax.text(0.15, 0.965 if up else 0.035, "better", transform=ax.transAxes, color=MUTED,
-            fontsize=8, ha="left", va="top" if up else "bottom")  # fmt: skip
+    ax.text(0.86, start[1], "better", transform=ax.transAxes, color=MUTED, fontsize=8,
+            ha="right", va="center")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -157,15 +158,14 @@ def draw_effects(panels: Sequence[EffectPanel], figure: Figure) -> None:
     """A forest plot: mean difference with its interval, seeds beside, better side shaded."""
     axes = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
     for panel, ax in zip(panels, axes, strict=True):
-        values = [v for row in panel.rows for v in (row.low, row.high, *row.seeds, row.delta)]
-        extent = 1.15 * max((abs(v) for v in values if v is not None), default=1.0) or 1.0
-        better = (0, extent) if panel.metric.higher_is_better else (-extent, 0)
-        ax.axvspan(*better, color=MUTED, alpha=0.1, lw=0)
+        low, high = _effect_limits([p for p in panels if p.metric == panel.metric])
+        better = (0, high) if panel.metric.higher_is_better else (low, 0)
+        ax.axvspan(*better, color=MUTED, alpha=0.12, lw=0)
         ax.axvline(0, color=INK, lw=0.9)
         for place, row in enumerate(panel.rows):
             _draw_effect(ax, place, row)
         ax.set_yticks(range(len(panel.rows)), [row.variant for row in panel.rows])
-        ax.set(xlim=(-extent, extent), ylim=(len(panel.rows) - 0.4, -0.6),
+        ax.set(xlim=(low, high), ylim=(len(panel.rows) - 0.4, -0.6),
                title=f"{panel.metric.title} on {panel.dataset}")  # fmt: skip
         ax.set_xlabel(f"difference in {panel.metric.title} ({panel.metric.direction} is better)")
         ax.grid(visible=False, axis="y")
@@ -173,14 +173,25 @@ def draw_effects(panels: Sequence[EffectPanel], figure: Figure) -> None:
         ax.spines["left"].set_visible(False)
 
 
+def _effect_limits(panels: Sequence[EffectPanel]) -> tuple[float, float]:
+    """Common limits of the panels of one metric; a sixth at least lies on each side of 0."""
+    rows = [row for panel in panels for row in panel.rows]
+    values = [0.0, *(v for row in rows for v in (row.low, row.high, *row.seeds, row.delta) if v)]
+    low, high = min(values), max(values)
+    reach = (high - low) or 1.0
+    return min(low - 0.06 * reach, -reach / 5), max(high + 0.06 * reach, reach / 5)
+
+
 def _draw_effect(ax: Any, place: int, row: EffectRow) -> None:
     look = row.look
     if row.low is not None:
-        ax.plot([row.low, row.high], [place, place], color=look.color, lw=2, solid_capstyle="round")
-    ax.plot(row.seeds, [place + 0.22] * len(row.seeds), look.marker, color=look.color,
-            alpha=0.45, markersize=4, mew=0)  # fmt: skip
-    ax.plot(row.delta, place, look.marker, color=look.color, markersize=8,
-            markeredgecolor=PAPER, markeredgewidth=0.9)  # fmt: skip
+        ends = [row.low, row.high], [place, place]
+        ax.plot(*ends, color=look.color, lw=1.8)
+        ax.plot(*ends, "|", color=look.color, markersize=10, mew=1.8)
+    ax.plot(row.seeds, [place + 0.28] * len(row.seeds), look.marker, color=look.color,
+            alpha=0.5, markersize=4, mew=0)  # fmt: skip
+    ax.plot(row.delta, place, look.marker, color=look.color, markersize=7,
+            markeredgecolor=PAPER, markeredgewidth=0.8)  # fmt: skip
     ax.text(1.02, place, row.verdict, transform=ax.get_yaxis_transform(), va="center",
             fontsize=8.5, color=INK)  # fmt: skip
 
@@ -223,7 +234,7 @@ def _effects_figure(content: ReportContent) -> Iterator[ReportFigure]:
                 f"{row.variant} {row.delta:+.{panel.metric.decimals}f} ({row.verdict})"
                 for row in panel.rows)
             for panel in panels)  # fmt: skip
-        yield ReportFigure("effects", f"Differences to {content.reference}", words, listing, figure)
+        yield ReportFigure("effects", "Differences with intervals", words, listing, figure)
 
 
 def _training_figure(content: ReportContent) -> Iterator[ReportFigure]:

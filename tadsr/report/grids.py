@@ -34,7 +34,7 @@ class Panel:
 
     name: str
     pixels: RGB8
-    scores: str
+    scores: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def build_grids(content: ReportContent) -> list[Grid]:
         rows = tuple(_row(content, dataset, name, upscalers) for name in chosen)
         if rows:
             source = "the HR image" if dataset.has_reference else "the LR image"
-            words = caption("figures", "grid", dataset=dataset.name, window=WINDOW, source=source)
+            words = caption("figures", "grid", window=WINDOW, source=source)
             grids.append(Grid(dataset.name, words, rows))
     return grids
 
@@ -129,14 +129,14 @@ def _row(
     hr = _read(hr_path) if dataset.has_reference and hr_path.is_file() else None
     enlarged = lr.repeat(SCALE, axis=0).repeat(SCALE, axis=1)
     window = choose_window(enlarged if hr is None else hr, WINDOW)
-    panels = [Panel("LR", _cut(enlarged, window), "input")]
+    panels = [Panel("LR", _cut(enlarged, window), ("input",))]
     for name, folder, seed in upscalers:
         path = content.root / "evaluations" / folder / dataset.name / f"{image}.png"
         if path.is_file():
             scores = _scores(content, dataset.name, name, seed, image)
             panels.append(Panel(name, _cut(_read(path), window), scores))
     if hr is not None:
-        panels.append(Panel("HR", _cut(hr, window), "reference"))
+        panels.append(Panel("HR", _cut(hr, window), ("reference",)))
     return GridRow(image, window, tuple(panels))
 
 
@@ -151,15 +151,17 @@ def _cut(image: RGB8, window: tuple[int, int, int, int]) -> RGB8:
     return image[top : top + height, left : left + width]
 
 
-def _scores(content: ReportContent, dataset: str, name: str, seed: int, image: str) -> str:
-    """The first distortion and the first perceptual metric of an image, as in `26.97 / 0.2712`."""
+def _scores(
+    content: ReportContent, dataset: str, name: str, seed: int, image: str
+) -> tuple[str, ...]:
+    """The first two metrics that an image was scored with, distortion before perception."""
     found: list[str] = []
     for metric in ("psnr", "lpips", "clipiqa", "musiq", "niqe"):
         value = content.image_scores.get((name, seed, dataset, image, metric))
         if value is not None and len(found) < 2:
             spec = content.metric(metric)
             found.append(f"{spec.title} {value:.{min(spec.decimals, 3)}f}")
-    return " · ".join(found)
+    return tuple(found)
 
 
 def png_bytes(pixels: RGB8) -> bytes:
@@ -185,7 +187,8 @@ def save_grid(grid: Grid, folder: Path) -> Path:
             pen.text((left, top + 4), panel.name, fill="#1f2328", font=title)
             sheet.paste(_enlarged(panel.pixels), (left, top + head))
             below = (left, top + head + PANEL + 4)
-            pen.text(below, panel.scores, fill="#6e7781", font=_fitted(panel.scores, 11))
+            line = " · ".join(panel.scores)
+            pen.text(below, line, fill="#6e7781", font=_fitted(line, 11))
     path = folder / f"grid-{grid.dataset}.png"
     with atomic_path(path) as temporary:
         sheet.save(temporary, format="PNG", compress_level=9)

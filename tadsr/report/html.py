@@ -14,27 +14,22 @@ from markupsafe import Markup, escape
 from tadsr import __version__
 from tadsr.config import Experiment
 from tadsr.files import write_text
+from tadsr.report.card_tables import cards_table, flatten, variants_table
 from tadsr.report.content import ReportContent, gather
 from tadsr.report.drawing import inline_svg, save
 from tadsr.report.figures import ReportFigure, all_figures
 from tadsr.report.grids import Grid, Panel, build_grids, png_bytes, save_grid
-from tadsr.report.run_tables import (
-    cards_table,
-    cells_table,
-    cost_table,
-    fidelity_table,
-    flatten,
-    variants_table,
-)
+from tadsr.report.run_tables import cells_table, cost_table, fidelity_table
 from tadsr.report.table import Table
 from tadsr.report.tables import comparison_table, main_table
 from tadsr.report.wording import (
     TEMPLATES,
     conditions,
+    endpoints,
+    environments,
     headline,
     problems,
     reproduce,
-    statements,
 )
 
 HIDDEN = ("recipe", "command", "key")
@@ -67,7 +62,10 @@ def main_tables_text(root: Path, experiment: Experiment) -> str:
     """The main table of every test set and the verdicts, for a terminal."""
     content = gather(experiment, root, partial=True)
     parts = [main_table(content, dataset.name).to_text() for dataset in content.datasets]
-    lines = [headline(content), *(f"- {statement.text}" for statement in statements(content))]
+    lines = [headline(content)]
+    for endpoint in endpoints(content):
+        lines.append(endpoint.title)
+        lines += [f"  {statement.text}" for statement in endpoint.statements]
     legend = "* best, ' second best mean; ± half of the 95 % interval over seeds"
     return "\n".join([*parts, legend, "", *lines]) + "\n"
 
@@ -125,7 +123,7 @@ def render(
         css=_own_text("report.css"),
         js=_own_text("report.js"),
         headline=headline(content),
-        statements=statements(content),
+        endpoints=endpoints(content),
         problems=problems(content),
         alarms=[a.get("text", "") for a in content.alarms if a.get("kind") != "diverged"],
         conditions=conditions(content),
@@ -134,6 +132,7 @@ def render(
         grids=grids,
         runs=[(name, _card_lines(card)) for name, card in content.runs.items()],
         commands=reproduce(content),
+        environment=environments(content),
         settings=json.dumps(settings, indent=1),
         cards=tables["metrics"],
         **{name: tables[name] for name in

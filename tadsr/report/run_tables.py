@@ -1,10 +1,6 @@
-"""Tables about the runs: fidelity to the teacher, cost, state of each cell, and the variants."""
+"""Tables about the runs: fidelity to the teacher, cost, and the state of each cell."""
 
 from __future__ import annotations
-
-import json
-from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +8,7 @@ from numpy.typing import NDArray
 from tadsr.compare.claims import t_interval
 from tadsr.report.content import ReportContent
 from tadsr.report.table import GAP, Cell, Column, Table
-from tadsr.report.tables import label_cell, seeds_cell
+from tadsr.report.tables import label_cell, lost_note, seeds_cell
 from tadsr.report.wording import TONES, caption, decimals_for, duration, number
 
 
@@ -47,6 +43,7 @@ def fidelity_table(content: ReportContent) -> Table:
             Column("ratio", "Left of it", "↓"),
         ),
         rows=tuple(rows),
+        notes=lost_note(content),
     )
 
 
@@ -168,65 +165,3 @@ def cells_table(content: ReportContent) -> Table:
         rows=tuple(rows),
         rules=tuple(i for i in range(1, len(variants)) if variants[i] != variants[i - 1]),
     )
-
-
-def variants_table(content: ReportContent) -> Table:
-    """What each variant changes."""
-    rows = []
-    for name, variant in content.experiment.variants.items():
-        changes = "; ".join(f"{key} = {_setting(value)}" for key, value in variant.delta.items())
-        rows.append((
-            label_cell(content, name),
-            Cell(changes or "nothing: the base settings"),
-            Cell(variant.description),
-        ))  # fmt: skip
-    return Table(
-        name="variants",
-        title="Variants",
-        caption=caption("tables", "variants"),
-        columns=(
-            Column("variant", "Variant", numeric=False),
-            Column("changes", "Changes", numeric=False),
-            Column("description", "Description", numeric=False),
-        ),
-        rows=tuple(rows),
-    )
-
-
-def _setting(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def cards_table(content: ReportContent) -> Table:
-    """The metric cards: what exactly was computed."""
-    rows = []
-    for metric in content.metrics:
-        card = content.cards.get(metric.id)
-        if card is None:
-            text = content.missing.get(metric.id, "no score of it was found")
-            rows.append((Cell(metric.title), Cell(f"missing: {text}", tone="warn")))
-        else:
-            lines = "; ".join(f"{key} {value}" for key, value in flatten(card))
-            rows.append((Cell(metric.title), Cell(lines)))
-    return Table(
-        name="metrics",
-        title="Metric cards",
-        caption="What was used to compute each metric; equal within a column.",
-        columns=(
-            Column("metric", "Metric", numeric=False),
-            Column("card", "Card", numeric=False),
-        ),
-        rows=tuple(rows),
-    )
-
-
-def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """(dotted key, text) of every leaf of nested mappings and lists."""
-    if isinstance(value, dict):
-        for key in sorted(value):
-            yield from flatten(value[key], f"{prefix}.{key}" if prefix else str(key))
-    elif isinstance(value, list) and any(isinstance(item, (dict, list)) for item in value):
-        for index, item in enumerate(value):
-            yield from flatten(item, f"{prefix}.{index}")
-    else:
-        yield prefix, value if isinstance(value, str) else json.dumps(value)

@@ -44,7 +44,7 @@ def main_table(content: ReportContent, dataset: str) -> Table:
     return Table(
         name=f"main-{dataset}",
         title=dataset,
-        caption=caption("tables", "main", dataset=dataset, images=images),
+        caption=caption("tables", "main", images=images),
         columns=tuple(columns),
         rows=tuple(rows),
         notes=tuple(_notes(content, dataset, metrics)),
@@ -131,6 +131,13 @@ def _verdict_cell(content: ReportContent, dataset: str, upscaler: str, metric: s
     return Cell("" if upscaler in content.baselines else GAP, tone="muted")
 
 
+def lost_note(content: ReportContent) -> tuple[str, ...]:
+    """What the mark of a variant that lost seeds means, if there is one."""
+    if any(lost_seeds(content, variant) for variant in content.variants):
+        return (f"{LOST} Mean over the surviving seeds only, therefore not ranked.",)
+    return ()
+
+
 def _notes(content: ReportContent, dataset: str, metrics: tuple[MetricSpec, ...]) -> list[str]:
     notes = [
         f"{GAP} {m.title}: {content.missing[m.id]}" for m in metrics if m.id in content.missing
@@ -138,8 +145,7 @@ def _notes(content: ReportContent, dataset: str, metrics: tuple[MetricSpec, ...]
     marked = [m.title for m in metrics if unverified(content, m)]
     if marked:
         notes.append(f"{UNVERIFIED} {', '.join(marked)}: weights of unverified origin.")
-    if any(lost_seeds(content, variant) for variant in content.variants):
-        notes.append(f"{LOST} Mean over the surviving seeds only, therefore not ranked.")
+    notes += lost_note(content)
     absent = [m.title for m in content.metrics if m not in metrics]
     if absent:
         notes.append(f"{dataset} has no HR images, so {', '.join(absent)} cannot be computed.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -29,11 +29,27 @@ TONES: Mapping[str, Tone] = {
 
 @dataclass(frozen=True)
 class Statement:
-    """A verdict word with its sentence."""
+    """A verdict with its numbers and, where there is one, what to know before using it."""
 
     word: str
     tone: Tone
-    text: str
+    variant: str
+    numbers: str
+    caveats: str
+
+    @property
+    def text(self) -> str:
+        """All of it in one line."""
+        tail = f" ({self.caveats})" if self.caveats else ""
+        return f"{self.word}: {self.variant} {self.numbers}{tail}"
+
+
+@dataclass(frozen=True)
+class EndpointVerdicts:
+    """A declared endpoint in words, with one statement per variant."""
+
+    title: str
+    statements: tuple[Statement, ...]
 
 
 @lru_cache(maxsize=1)
@@ -89,13 +105,53 @@ def primary_comparisons(content: ReportContent) -> tuple[Comparison, ...]:
     return tuple(c for c in content.comparisons if c.primary)
 
 
-def statements(content: ReportContent) -> list[Statement]:
-    """One sentence per declared comparison, as `tadsr compare` worded it."""
-    return [
-        Statement(word, TONES.get(word, ""), c.text)
-        for c in primary_comparisons(content)
-        for word in (c.verdict or "no verdict",)
-    ]
+def endpoints(content: ReportContent) -> list[EndpointVerdicts]:
+    """The declared endpoints with the verdict on every variant, in the experiment's order."""
+    groups: dict[tuple[str, str], list[Comparison]] = {}
+    for c in primary_comparisons(content):
+        groups.setdefault((c.dataset, c.metric), []).append(c)
+    found = []
+    for (dataset, metric), group in groups.items():
+        spec = content.metric(metric)
+        images = count(max(c.n_images for c in group), "image")
+        margin = next(e.margin for e in content.experiment.primary
+                      if (e.dataset, e.metric) == (dataset, metric))  # fmt: skip
+        worth = f", worth knowing from {margin:g} on" if margin is not None else ""
+        title = f"{spec.title} on {dataset} ({spec.direction} is better, {images}{worth})"
+        verdicts = tuple(_statement(c, spec.decimals) for c in group)
+        found.append(EndpointVerdicts(title, verdicts))
+    return found
+
+
+def _statement(c: Comparison, decimals: int) -> Statement:
+    word = c.verdict or "no verdict"
+    numbers = "has no score in common with the reference"
+    if c.delta is not None:
+        numbers = number(c.delta, decimals, sign=True)
+        if c.low is not None:
+            low, high = (number(bound, decimals, sign=True) for bound in (c.low, c.high))
+            numbers += f" [{low}, {high}]"
+        holm = p_text(c.p_adjusted)
+        numbers += f", Holm p {holm if holm.startswith('<') else '= ' + holm}"
+        numbers += f", {count(c.n_seeds, 'seed')}"
+    return Statement(
+        word, TONES.get(word, ""), c.variant, numbers, "; ".join(_caveats(c, decimals))
+    )
+
+
+def _caveats(c: Comparison, decimals: int) -> Iterator[str]:
+    if c.diverged:
+        yield f"{c.diverged} of {count(c.seeds_total, 'seed')} diverged"
+    if c.reference_diverged:
+        yield f"{count(c.reference_diverged, 'seed')} of {c.reference} diverged"
+    if c.images_left_out:
+        yield f"{count(c.images_left_out, 'image')} left out"
+    if c.distinct_seeds < c.n_seeds:
+        yield f"only {c.distinct_seeds} seeds differ, the others are copies"
+    if c.verdict in ("no difference shown", "under-powered") and c.smallest_effect is not None:
+        yield f"these seeds show differences from {number(c.smallest_effect, decimals)} on"
+    if c.verdict == "under-powered" and c.seeds_needed is not None and c.seeds_needed > c.n_seeds:
+        yield f"{c.seeds_needed} seeds would do if the difference is as observed"
 
 
 def headline(content: ReportContent) -> str:
@@ -158,6 +214,20 @@ def unverified(content: ReportContent, metric: MetricSpec) -> bool:
     """Whether a metric used weights that were not matched with an official digest."""
     card = content.cards.get(metric.id)
     return bool(metric.weights) and card is not None and card.get("verified") is not True
+
+
+def environments(content: ReportContent) -> str:
+    """The versions that all runs were made with, and where they differ."""
+    found: dict[str, Counter[str]] = {}
+    for card in content.runs.values():
+        for name, version in card.get("environment", {}).items():
+            found.setdefault(name, Counter())[str(version)] += 1
+    parts = [
+        f"{name} {versions.most_common(1)[0][0]}" if len(versions) == 1 else
+        f"{name} " + " or ".join(f"{v} ({count(n, 'run')})" for v, n in sorted(versions.items()))
+        for name, versions in sorted(found.items())
+    ]  # fmt: skip
+    return ", ".join(parts)
 
 
 def reproduce(content: ReportContent) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tadsr.errors import CorruptionError
-from tadsr.files import Lock, digest_json, read_json, write_json
+from tadsr.files import Lock, digest_json, read_json, remove_leftovers, write_json
 from tadsr.runs.environment import describe_environment
 
 CARD = "run.json"
@@ -68,6 +68,7 @@ class Run:
         """
         key = digest_json({"recipe": recipe, "upstream": upstream})
         with Lock(lock_path(folder), "this run", wait=True):
+            remove_leftovers(folder)
             card = read_card(folder)
             if card is not None and card["key"] != key:
                 _supersede(folder, card["key"], root)

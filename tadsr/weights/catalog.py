@@ -88,7 +88,7 @@ CATALOG: dict[str, WeightFile] = {
             path="hub/pyiqa/musiq_koniq_ckpt-e95806b9.pth",
             sha256="e95806b9",
             content_checked=True,
-            megabytes=None,
+            megabytes=108,  # 27 million float32 parameters
             licence="Apache-2.0 (google-research/musiq), converted by pyiqa (non-commercial)",
             needed_by=("musiq",),
         ),

@@ -22,11 +22,16 @@ def installed_weights(shared: Path, tmp_path_factory: pytest.TempPathFactory) ->
     return home
 
 
+@pytest.fixture(autouse=True)
+def restored_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loading a metric sets TORCH_HOME; undo that after each test."""
+    monkeypatch.setenv("TORCH_HOME", "restored after the test")
+
+
 @pytest.fixture
 def weights(installed_weights: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The same folder, in use."""
     monkeypatch.setenv("TADSR_WEIGHTS", str(installed_weights))
-    monkeypatch.setenv("TORCH_HOME", "restored after the test")
     return installed_weights
 
 
@@ -34,5 +39,4 @@ def weights(installed_weights: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty weights folder, in use."""
     monkeypatch.setenv("TADSR_WEIGHTS", str(tmp_path / "empty"))
-    monkeypatch.setenv("TORCH_HOME", "restored after the test")
     return tmp_path / "empty"

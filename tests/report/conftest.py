@@ -33,7 +33,7 @@ def experiment_settings() -> dict[str, Any]:
         "name": "synthetic",
         "seeds": [0, 1, 2],
         "reference": "full",
-        "primary": [{"dataset": "photos-bicubic", "metric": "lpips"},
+        "primary": [{"dataset": "photos-bicubic", "metric": "lpips", "margin": 0.01},
                     {"dataset": "photos-realesrgan", "metric": "lpips"}],
         "data": {"test": {
             "photos-bicubic": {"kind": "photos", "split": "test", "degradation": "bicubic"},

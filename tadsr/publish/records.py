@@ -1,0 +1,60 @@
+"""What MLflow shows, as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from tadsr.files import digest_json, sha256_file
+
+
+@dataclass(frozen=True)
+class Point:
+    """One value of a metric, at a number of images seen."""
+
+    metric: str
+    images: int
+    value: float
+
+
+@dataclass(frozen=True)
+class DatasetUse:
+    """A data set a run learned from or was tested on."""
+
+    name: str
+    content: str
+    """sha256 of its images' manifest."""
+    context: str
+    """`train` or `test`."""
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One MLflow run."""
+
+    key: str
+    """Identity within the experiment; also the run's name unless it is the parent."""
+    name: str
+    kind: str
+    """`experiment`, `teacher`, `baseline` or `student`."""
+    status: str
+    """`done`, `diverged`, `failed` or `running`, as in run cards."""
+    tags: Mapping[str, str]
+    params: Mapping[str, str] = field(default_factory=dict)
+    points: tuple[Point, ...] = ()
+    datasets: tuple[DatasetUse, ...] = ()
+    files: Mapping[str, Path] = field(default_factory=dict)
+    """Artefact path to the file it is a copy of."""
+    started_ms: int = 0
+    ended_ms: int = 0
+
+    @cached_property
+    def content(self) -> str:
+        """sha256 over all that is published but the times, which are those of files."""
+        shown = [self.key, self.name, self.kind, self.status, self.tags, self.params]
+        points = [[point.metric, point.images, repr(point.value)] for point in self.points]
+        datasets = [[use.name, use.content, use.context] for use in self.datasets]
+        files = {place: sha256_file(path) for place, path in self.files.items()}
+        return digest_json([*shown, points, datasets, files])

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file
+
+from tadsr.config.student import StudentSpec
+from tadsr.distillation.pool import Pool
+from tadsr.distillation.student import train_student
+from tadsr.pipeline import TADSRPipeline
+from tadsr.runs.curves import read_curves
+from tadsr.training import TrainingOutcome
+from tests.distillation.conftest import World
+from tests.tiny import Interrupted, contents, ignore, interrupt_at, killed, student_spec
+
+ARTEFACTS = ("model", "state", "metrics.jsonl", "validation.json")
+
+
+def train(
+    world: World,
+    folder: Path,
+    spec: StudentSpec,
+    seed: int = 0,
+    progress: Callable[[int, int], None] = ignore,
+) -> TrainingOutcome:
+    return train_student(
+        spec, seed, world.teacher, world.pool, folder, device="cpu", progress=progress
+    )
+
+
+def test_learns_the_targets_and_reports_it(world: World, tmp_path: Path) -> None:
+    spec = student_spec(
+        images=400, learning_rate=2e-3, ema=0.9, validate_every=100,
+        score_distillation={"weight": 0.01}, adversarial={"weight": 0.001},
+    )  # fmt: skip
+    # A few random pictures teach nothing about others: validate on the pairs that are learnt.
+    (tmp_path / "pool").mkdir()
+    for name in ("train-00000.safetensors", "val.safetensors"):
+        shutil.copy(world.pool / "train-00000.safetensors", tmp_path / "pool" / name)
+    outcome = train_student(
+        spec, 0, world.teacher, tmp_path / "pool", tmp_path, device="cpu", progress=ignore
+    )
+    results = outcome.results
+    assert outcome.status == "done"
+    assert results["val_target_mse"] < 0.8 * results["val_start_mse"]
+    stored = json.loads((tmp_path / "validation.json").read_text())
+    assert results["val_target_mse_reduction"] == pytest.approx(
+        1 - np.mean(stored["end"]) / np.mean(stored["start"])
+    )
+    assert len(stored["start"]) == len(stored["end"]) == 10
+    curve = [line for line in read_curves(tmp_path / "metrics.jsonl") if "val/target_mse" in line]
+    assert [line["images"] for line in curve] == [0, 100, 200, 300, 400]
+    assert curve[-1]["val/target_mse"] == pytest.approx(results["val_target_mse"])
+    images = TADSRPipeline.from_pretrained(tmp_path / "model")(
+        np.zeros((8, 8, 3), np.uint8), num_inference_steps=1
+    ).images
+    assert images[0].size == (32, 32)
+
+
+def test_starts_where_the_teachers_single_step_is(world: World, tmp_path: Path) -> None:
+    outcome = train(world, tmp_path, student_spec(images=4))
+    start = read_curves(tmp_path / "metrics.jsonl")[0]["val/target_mse"]
+    assert start == pytest.approx(world.results["val_teacher1_mse"], rel=1e-5)
+    assert outcome.results["val_start_mse"] == pytest.approx(start, rel=1e-5)
+
+
+@pytest.mark.parametrize("limit", [8, 20])
+def test_interrupted_equals_uninterrupted_with_a_discriminator(
+    world: World, tmp_path: Path, limit: int
+) -> None:
+    spec = student_spec(checkpoint_every=8)
+    train(world, tmp_path / "whole", spec)
+    with pytest.raises(Interrupted):
+        train(world, tmp_path / "parts", spec, progress=interrupt_at(limit))
+    train(world, tmp_path / "parts", spec)
+    whole = contents(tmp_path / "whole")
+    assert any("discriminator" in key for key in load_file(tmp_path / "whole/state/state.safetensors"))
+    assert contents(tmp_path / "parts") == whole
+
+
+def test_killed_at_any_moment_it_ends_the_same(world: World, tmp_path: Path) -> None:
+    spec = student_spec(checkpoint_every=8)
+    train(world, tmp_path / "whole", spec)
+    for limit in (12, 20):
+        assert killed(lambda progress: train(world, tmp_path / "parts", spec, 0, progress), limit)
+    train(world, tmp_path / "parts", spec)
+    assert contents(tmp_path / "parts", *ARTEFACTS) == contents(tmp_path / "whole", *ARTEFACTS)
+
+
+def test_a_term_of_weight_zero_leaves_no_trace(world: World, tmp_path: Path) -> None:
+    """Whatever the other settings of the switched-off terms, the run is the same to the bit."""
+    off = {"weight": 0.0}
+    for name, spec in {
+        "plain": student_spec(score_distillation=off, adversarial=off),
+        "other": student_spec(
+            score_distillation={**off, "reference": "noise", "num_timesteps": 14},
+            adversarial={**off, "discriminator": "vanilla", "learning_rate": 1.0},
+        ),
+    }.items():
+        train(world, tmp_path / name, spec)
+    assert contents(tmp_path / "plain") == contents(tmp_path / "other")
+    line = read_curves(tmp_path / "plain" / "metrics.jsonl")[-1]
+    assert {key for key in line if key.startswith("loss/")} == {"loss/regression"}
+
+
+def test_variants_of_a_seed_see_the_same_pairs(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, list[list[int]]] = {}
+    current = ""
+    original = Pool.pairs
+
+    def record(pool: Pool, numbers: list[int]) -> object:
+        seen.setdefault(current, []).append(numbers)
+        return original(pool, numbers)
+
+    monkeypatch.setattr(Pool, "pairs", record)
+    for name, spec, seed in [
+        ("full", student_spec(), 0),
+        ("regression", student_spec(score_distillation={"weight": 0.0}), 0),
+        ("other seed", student_spec(), 1),
+    ]:
+        current = name
+        train(world, tmp_path / name, spec, seed)
+    assert seen["full"] == seen["regression"]
+    assert seen["full"] != seen["other seed"]
+
+
+def test_seeds_and_variants_end_apart(world: World, tmp_path: Path) -> None:
+    weights = "model/unet/diffusion_pytorch_model.safetensors"
+    train(world, tmp_path / "a", student_spec(), 0)
+    train(world, tmp_path / "b", student_spec(), 1)
+    train(world, tmp_path / "c", student_spec(score_distillation={"weight": 0.0}), 0)
+    assert len({(tmp_path / name / weights).read_bytes() for name in "abc"}) == 3
+
+
+def test_a_huge_learning_rate_diverges_and_leaves_no_model(world: World, tmp_path: Path) -> None:
+    outcome = train(world, tmp_path, student_spec(learning_rate=1e6, warmup=0.0))
+    assert outcome.status == "diverged"
+    assert "image" in outcome.message
+    assert not (tmp_path / "model").exists()

@@ -1,0 +1,273 @@
+"""Evaluations: what is measured, what is kept, what is made anew."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import runpy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage.metrics import peak_signal_noise_ratio
+
+from tadsr.config.experiment import DatasetSpec
+from tadsr.config.metrics import METRICS, MetricSpec
+from tadsr.data.images import read_rgb
+from tadsr.data.manifest import build_dataset
+from tadsr.errors import ConfigError, DataError
+from tadsr.evaluation import Bicubic, EvaluationOutcome, evaluate, evaluate_dataset
+from tadsr.evaluation.scores import read_scores, read_seconds
+from tadsr.seeds import numpy_generator
+
+NAMES = ("a", "b", "c")
+IDENTITY = {
+    "upscaler": "bicubic",
+    "upscaler_content": "1",
+    "dataset": "d",
+    "dataset_content": "2",
+}
+PSNR, SSIM, LPIPS, NIQE = (METRICS[name] for name in ("psnr", "ssim", "lpips", "niqe"))
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    source, folder = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dataset")
+    for name in NAMES:
+        rough = numpy_generator(0, name).integers(0, 256, (12, 24, 3), dtype=np.uint8)
+        Image.fromarray(rough).resize((192, 96)).save(source / f"{name}.png")
+    spec = DatasetSpec(kind="folder", path=str(source), degradation="bicubic")
+    build_dataset("d", spec, folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TADSR_WEIGHTS", str(tmp_path / "weights"))
+    monkeypatch.setenv("TORCH_HOME", "restored after the test")
+
+
+class Run:
+    """Evaluates into one place and counts how often what was called."""
+
+    def __init__(self, dataset: Path, folder: Path) -> None:
+        self.dataset = dataset
+        self.parquet = folder / "d.parquet"
+        self.images = folder / "d"
+        self.loaded = 0
+        self.upscaled: list[str] = []
+        self.units: list[tuple[int, int]] = []
+
+    def __call__(
+        self, metrics: list[MetricSpec], change: Callable[..., Any] | None = None, **identity: str
+    ) -> EvaluationOutcome:
+        self.upscaled, self.units, self.loaded = [], [], 0
+        run = self
+
+        class Counted(Bicubic):
+            def __init__(self) -> None:
+                run.loaded += 1
+
+            def upscale(self, lr: torch.Tensor, image: str) -> torch.Tensor:
+                run.upscaled.append(image)
+                sr = super().upscale(lr, image)
+                return change(sr, image) if change else sr
+
+        return evaluate_dataset(
+            Counted, self.dataset, self.parquet, self.images, metrics, {**IDENTITY, **identity},
+            device="cpu", progress=lambda *units: self.units.append(units), threads=1,
+        )  # fmt: skip
+
+
+@pytest.fixture
+def run(dataset: Path, tmp_path: Path) -> Run:
+    return Run(dataset, tmp_path / "evaluations" / "bicubic")
+
+
+def luma(path: Path) -> np.ndarray:
+    red, green, blue = read_rgb(path).astype(float).transpose(2, 0, 1) / 255
+    return 16 + 65.481 * red + 128.553 * green + 24.966 * blue
+
+
+def test_scores_are_those_of_the_stored_images(run: Run) -> None:
+    outcome = run([PSNR, SSIM])
+    scores, meta = read_scores(run.parquet)
+    for name in NAMES:
+        stored, hr = luma(run.images / f"{name}.png"), luma(run.dataset / "hr" / f"{name}.png")
+        value = scores.query("image == @name and metric == 'psnr'")["value"].item()
+        expected = peak_signal_noise_ratio(hr, stored, data_range=255)
+        assert value == pytest.approx(expected, abs=1e-3)
+    mean = scores.query("metric == 'psnr'")["value"].mean()
+    assert outcome.means["psnr"] == pytest.approx(mean, rel=1e-12)
+    assert outcome.missing == {}
+    assert outcome.seconds_per_image == pytest.approx(np.median(read_seconds(run.images)))
+    assert {key: meta[key] for key in IDENTITY} == IDENTITY
+    assert meta["cards"]["ssim"]["border_crop"] == 0
+    assert run.units[-1] == (9, 9)
+    assert [done for done, _ in run.units] == sorted(done for done, _ in run.units)
+
+
+def test_nothing_is_done_twice_and_bytes_stay(run: Run, tmp_path: Path) -> None:
+    run([PSNR])
+    before = run.parquet.read_bytes()
+    run([PSNR])
+    assert run.loaded == 0
+    assert run.parquet.read_bytes() == before
+    again = Run(run.dataset, tmp_path / "again")
+    again([PSNR])
+    assert again.parquet.read_bytes() == before
+
+
+def test_a_metric_more_leaves_the_model_alone_and_one_less_goes(run: Run, monkeypatch) -> None:
+    from tadsr.metrics.backends import Metric
+
+    run([PSNR])
+    scored: list[str] = []
+    score = Metric.score
+    monkeypatch.setattr(
+        Metric, "score", lambda self, *a: (scored.append(self.spec.id), score(self, *a))[1]
+    )
+    outcome = run([PSNR, SSIM])
+    assert run.loaded == 0
+    assert scored == ["ssim"] * 3
+    assert set(outcome.means) == {"psnr", "ssim"}
+    run([SSIM])
+    assert set(read_scores(run.parquet)[0]["metric"]) == {"ssim"}
+    scored.clear()
+    run([SSIM, PSNR.model_copy(update={"border_crop": 4})])
+    run([SSIM, PSNR])
+    assert scored == ["psnr"] * 6
+
+
+def test_an_interrupted_evaluation_continues(run: Run) -> None:
+    def stop(sr: torch.Tensor, image: str) -> torch.Tensor:
+        if image == "b":
+            raise KeyboardInterrupt
+        return sr
+
+    with pytest.raises(KeyboardInterrupt):
+        run([PSNR], stop)
+    assert not run.parquet.exists()
+    run([PSNR])
+    assert run.upscaled == ["b", "c"]
+    assert len(read_seconds(run.images)) == 3
+
+
+@pytest.mark.parametrize("key", ["upscaler_content", "dataset_content"])
+def test_other_content_makes_everything_anew(run: Run, key: str) -> None:
+    run([PSNR])
+    first = read_scores(run.parquet)[0]
+    run([PSNR], lambda sr, image: sr * 0.5, **{key: "another"})
+    assert run.upscaled == list(NAMES)
+    second, meta = read_scores(run.parquet)
+    assert meta[key] == "another"
+    assert (second["value"] < first["value"]).all()
+
+
+def test_a_changed_image_is_scored_anew(run: Run) -> None:
+    run([PSNR])
+    before = read_scores(run.parquet)[0].set_index("image")["value"]
+    Image.fromarray(read_rgb(run.images / "b.png") // 2).save(run.images / "b.png")
+    (run.images / "c.png").unlink()
+    run([PSNR])
+    assert run.upscaled == ["c"]
+    after = read_scores(run.parquet)[0].set_index("image")["value"]
+    assert after["b"] < before["b"] - 1
+    assert after["a"] == before["a"]
+    assert after["c"] == before["c"]
+
+
+def test_a_model_that_makes_nan_is_named_and_the_rest_kept(run: Run) -> None:
+    with pytest.raises(DataError, match=r"1 of 3 images failed, the first is 'b'.*NaN"):
+        run([PSNR], lambda sr, image: sr * float("nan") if image == "b" else sr)
+    scores, meta = read_scores(run.parquet)
+    assert list(scores["image"]) == ["a", "c"]
+    assert "NaN" in meta["failed"]["b"]
+    run([PSNR])
+    assert run.upscaled == ["b"]
+    scores, meta = read_scores(run.parquet)
+    assert list(scores["image"]) == list(NAMES)
+    assert meta["failed"] == {}
+
+
+def test_a_model_that_makes_another_size(run: Run) -> None:
+    with pytest.raises(DataError, match=r"3 of 3 images failed.*\(3, 96, 191\)"):
+        run([PSNR], lambda sr, image: sr[:, :, :-1])
+    scores, meta = read_scores(run.parquet)
+    assert len(scores) == 0
+    assert "no image" in meta["missing"]["psnr"]
+
+
+def test_missing_metrics_have_no_number(run: Run) -> None:
+    outcome = run([PSNR, METRICS["musiq"]])
+    assert set(outcome.means) == {"psnr"}
+    assert outcome.missing["musiq"].endswith("; tadsr weights fetch")
+    scores, meta = read_scores(run.parquet)
+    assert set(scores["metric"]) == {"psnr"}
+    assert meta["missing"] == outcome.missing
+    assert set(meta["cards"]) == {"psnr"}
+
+
+def test_weights_that_come_later_fill_their_column(run: Run, shared, tmp_path) -> None:
+    run([PSNR, LPIPS, NIQE])
+    script = shared / "weights" / "install_metric_weights.py"
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()):
+        patch.setattr(sys, "argv", [str(script), str(tmp_path / "weights")])
+        runpy.run_path(str(script), run_name="__main__")
+    outcome = run([PSNR, LPIPS, NIQE])
+    assert run.loaded == 0
+    assert set(outcome.means) == {"psnr", "lpips", "niqe"}
+    before = run.parquet.read_bytes()
+    (tmp_path / "weights" / "hub" / "pyiqa" / "niqe_modelparameters.mat").unlink()
+    run([PSNR, LPIPS, NIQE])  # the numbers hold without the file that made them
+    assert run.parquet.read_bytes() == before
+
+
+def test_images_too_small_for_a_metric_are_skipped_by_name(run: Run) -> None:
+    cut = SSIM.model_copy(update={"border_crop": 45})
+    outcome = run([PSNR, cut])
+    assert "needs 101 pixels" in outcome.missing["ssim"]
+    _, meta = read_scores(run.parquet)
+    assert set(meta["skipped"]["ssim"]) == set(NAMES)
+
+
+def test_without_references(run: Run, dataset: Path, tmp_path: Path) -> None:
+    spec = DatasetSpec(kind="lr_only", path=str(dataset / "lr"))
+    build_dataset("d", spec, tmp_path / "lr_only")
+    other = Run(tmp_path / "lr_only", tmp_path / "out")
+    outcome = other([PSNR, NIQE])
+    assert outcome.means == {}
+    assert outcome.missing["psnr"].startswith("not applicable")
+    assert "niqe" in outcome.missing["niqe"]
+    assert len(list(other.images.glob("*.png"))) == 3
+
+
+def test_evaluate_a_callers_own_pairs(dataset: Path) -> None:
+    paths = [dataset / "hr" / f"{name}.png" for name in NAMES]
+    tensor = torch.full((3, 96, 192), 0.25)
+    pairs = [(paths[0], paths[0]), (paths[1], paths[2]), (tensor, tensor * 1.001), (paths[2], None)]
+    frame = evaluate(pairs, ["psnr", SSIM, "musiq"])
+    assert list(frame.columns) == ["image", "metric", "value"]
+    values = frame.set_index(["metric", "image"])["value"]
+    assert values["psnr"]["a"] == pytest.approx(80)  # pyiqa's limit for equal images
+    assert values["ssim"]["a"] == pytest.approx(1)
+    assert values["psnr"]["image-2"] == pytest.approx(80)  # equal once rounded to 8 bits
+    assert values["psnr"]["b"] < 30
+    assert "c" not in values["psnr"]
+    assert frame.attrs["cards"]["psnr"]["metric"] == "psnr"
+    assert set(frame.attrs["missing"]) == {"musiq"}
+
+
+def test_evaluate_names_what_is_wrong(dataset: Path) -> None:
+    path = dataset / "hr" / "a.png"
+    with pytest.raises(ConfigError, match="did you mean 'psnr'"):
+        evaluate([(path, path)], ["psnrr"])
+    with pytest.raises(DataError, match=r"image 'a'.*differ in size"):
+        evaluate([(path, dataset / "lr" / "a.png")], ["psnr"])
+    with pytest.raises(DataError, match="twice"):
+        evaluate([(path, path), (path, path)], ["psnr"])

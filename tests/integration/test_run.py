@@ -1,0 +1,251 @@
+"""The whole DAG on a small experiment: results, idempotence, change propagation, kill and resume.
+
+The tests of a class run in order on one results folder; each says what it changes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.conftest import REPOSITORY
+
+pytestmark = pytest.mark.integration
+MINI = REPOSITORY / "tests" / "integration" / "mini.yaml"
+
+
+class Workplace:
+    """A folder with the small experiment, and `tadsr` in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.root = folder / "results" / "mini"
+        self.experiment = Path(shutil.copy(MINI, folder / "mini.yaml"))
+        (folder / "weights").mkdir(exist_ok=True)
+        self.environment = {
+            **os.environ,
+            "TADSR_WEIGHTS": str(folder / "weights"),
+            "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
+        }
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "tadsr", *arguments]
+
+    def run(self, *arguments: str, code: int = 0) -> str:
+        """`tadsr run` offline; returns what it printed."""
+        command = self.command("run", str(self.experiment), "--offline", *arguments)
+        done = subprocess.run(command, cwd=self.folder, env=self.environment, text=True,
+                              capture_output=True, check=False, timeout=600)  # fmt: skip
+        output = done.stdout + done.stderr
+        assert done.returncode == code, output + self.logs()
+        return output
+
+    def logs(self) -> str:
+        return "".join(f"\n== {p}\n{p.read_text()[-2000:]}" for p in self.root.glob("logs/**/*.log"))
+
+    def edit(self, old: str, new: str) -> None:
+        text = self.experiment.read_text()
+        assert old in text
+        self.experiment.write_text(text.replace(old, new))
+
+    def state(self) -> dict[str, str]:
+        """Digest of each trained thing, and the seconds its card counts: work leaves a trace."""
+        cards = sorted(self.root.glob("**/run.json"))
+        kept = [p for p in cards if "superseded" not in p.parts and "data" not in p.parts]
+        found = {}
+        for path in kept:
+            card = json.loads(path.read_text())
+            name = path.parent.relative_to(self.root).as_posix()
+            found[name] = f"{card['status']} {card.get('content')} {card['seconds']}"
+        return found
+
+
+def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
+    return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+
+
+@pytest.fixture(scope="class")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+    return Workplace(tmp_path_factory.mktemp("run"))
+
+
+class TestOneExperiment:
+    """From nothing to a report, then change after change."""
+
+    def test_first_run_makes_everything(self, place: Workplace) -> None:
+        output = place.run()
+        assert "PSNR-Y" in output
+        assert "report: " in output
+        assert "MLflow: " in output
+        assert "of it process start-up" in output
+        frame = pd.read_parquet(place.root / "comparison" / "scores.parquet")
+        scored = set(frame["variant"])
+        assert scored == {"bicubic", "teacher-4", "teacher-1", "full", "distill_only"}
+        psnr = frame[(frame["metric"] == "psnr") & (frame["variant"] == "full")]
+        assert len(psnr) == 2 * 4  # seeds x test photographs
+        assert psnr["value"].between(10, 60).all()
+        assert set(frame["metric"]) == {"psnr", "ssim"}  # no weights, no LPIPS column
+
+    def test_the_report_is_one_file_that_names_the_missing_metric(self, place: Workplace) -> None:
+        page = (place.root / "report" / "index.html").read_text()
+        assert "tadsr weights fetch" in page
+        assert not re.search(r'(src|href)="https?://', page)
+        for variant in ("full", "distill_only"):
+            assert variant in page
+        assert list((place.root / "report" / "tables").glob("*.tex"))
+
+    def test_mlflow_has_a_parent_and_a_run_per_student(self, place: Workplace) -> None:
+        from mlflow import MlflowClient
+
+        client = MlflowClient(place.environment["MLFLOW_TRACKING_URI"])
+        experiment = client.get_experiment_by_name("mini")
+        assert experiment is not None
+        runs = client.search_runs([experiment.experiment_id])
+        names = {run.info.run_name for run in runs}
+        assert {"full/seed-0", "full/seed-1", "distill_only/seed-0"} <= names
+        student = next(run for run in runs if run.info.run_name == "full/seed-0")
+        frame = pd.read_parquet(place.root / "evaluations" / "full" / "seed-0" / "photos-bicubic.parquet")
+        psnr = frame.loc[frame["metric"] == "psnr", "value"].mean()
+        assert student.data.metrics["photos-bicubic/psnr"] == pytest.approx(psnr)
+
+    def test_a_second_run_does_nothing_and_says_so(self, place: Workplace) -> None:
+        before = place.state()
+        stamps = {p: p.stat().st_mtime_ns for p in place.root.glob("jobs/**/*.json")}
+        assert "nothing to do" in place.run()
+        assert changed(before, place.state()) == set()
+        assert stamps == {p: p.stat().st_mtime_ns for p in place.root.glob("jobs/**/*.json")}
+
+    def test_a_comment_and_a_description_retrain_nothing(self, place: Workplace) -> None:
+        before = place.state()
+        place.edit("description: regression alone", "description: only regression  # a remark")
+        place.run()
+        assert changed(before, place.state()) == set()
+        assert "only regression" in (place.root / "report" / "index.html").read_text()
+
+    def test_a_weight_retrains_that_variant_alone(self, place: Workplace) -> None:
+        before = place.state()
+        scores = place.root / "evaluations" / "full" / "seed-0" / "photos-bicubic.parquet"
+        untouched = scores.stat().st_mtime_ns
+        place.edit("    student.losses.score_distillation.weight: 0\n",
+                   "    student.losses.score_distillation.weight: 0.5\n")  # fmt: skip
+        place.run()
+        moved = changed(before, place.state())
+        assert moved == {"students/distill_only/seed-0", "students/distill_only/seed-1"}
+        assert scores.stat().st_mtime_ns == untouched
+        assert len(list((place.root / "superseded").iterdir())) == 2
+
+    def test_added_seed_variant_test_set_and_metric_run_only_what_is_new(
+        self, place: Workplace
+    ) -> None:
+        before = place.state()
+        place.edit("seeds: [0, 1]", "seeds: [0, 1, 2]")
+        place.edit("variants:\n", "variants:\n  no_discriminator:\n"
+                   "    student.losses.adversarial.weight: 0\n")  # fmt: skip
+        place.edit("    photos-real: ", "    photos-more:\n"
+                   "      {kind: photos, split: val, degradation: realesrgan, size: 64}\n"
+                   "    photos-real: ")  # fmt: skip
+        place.edit("[psnr, ssim, lpips]", "[psnr, ssim, lpips, niqe]")
+        place.run()
+        new = {f"students/{v}/seed-2" for v in ("full", "distill_only")}
+        new |= {f"students/no_discriminator/seed-{seed}" for seed in range(3)}
+        assert changed(before, place.state()) == new
+        frame = pd.read_parquet(place.root / "comparison" / "scores.parquet")
+        assert set(frame["dataset"]) == {"photos-bicubic", "photos-more"}
+
+    def test_weights_that_arrive_later_fill_in_their_column(
+        self, place: Workplace, shared: Path
+    ) -> None:
+        before = place.state()
+        installer = shared / "weights" / "install_metric_weights.py"
+        weights = place.environment["TADSR_WEIGHTS"]
+        subprocess.run([sys.executable, installer, weights], check=True, capture_output=True)
+        image = next((place.root / "evaluations" / "full" / "seed-0").glob("photos-bicubic/*.png"))
+        drawn = image.stat().st_mtime_ns
+        place.run()
+        frame = pd.read_parquet(place.root / "comparison" / "scores.parquet")
+        assert "lpips" in set(frame["metric"])
+        assert frame.loc[frame["metric"] == "lpips", "value"].between(0, 1.5).all()
+        assert changed(before, place.state()) == set()
+        assert image.stat().st_mtime_ns == drawn
+
+    def test_a_lost_model_is_made_again_with_the_same_bits(self, place: Workplace) -> None:
+        folder = place.root / "students" / "full" / "seed-1"
+        before = json.loads((folder / "run.json").read_text())
+        shutil.rmtree(folder)
+        place.run()
+        after = json.loads((folder / "run.json").read_text())
+        assert after["content"] == before["content"]
+        assert after["key"] == before["key"]
+
+
+class TestThingsThatGoWrong:
+    """Divergence is a result, a crash is a failure; both are shown, and the rest is done."""
+
+    def test_a_diverged_student_is_marked_and_the_rest_is_done(self, place: Workplace) -> None:
+        place.edit("variants:\n", "variants:\n  wild:\n    description: far too fast\n"
+                   "    student.training.learning_rate: 1000000.0\n"
+                   "    student.losses.score_distillation.weight: 0\n"
+                   "    student.losses.adversarial.weight: 0\n")  # fmt: skip
+        place.run()
+        cells = json.loads((place.root / "comparison" / "cells.json").read_text())
+        assert {(c["variant"], c["status"]) for c in cells} == {
+            ("wild", "diverged"), ("full", "done"), ("distill_only", "done")}  # fmt: skip
+        assert "diverged" in (place.root / "report" / "index.html").read_text()
+
+    def test_a_crash_fails_its_job_and_the_report_shows_the_hole(self, place: Workplace) -> None:
+        place.edit("seeds: [0, 1]", "seeds: [0, 1, 2]")
+        folder = place.root / "students" / "full" / "seed-2"
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.write_text("a file where the run folder should be")
+        output = place.run(code=1)
+        assert "student/full" in output
+        assert (place.root / "students" / "distill_only" / "seed-2" / "run.json").is_file()
+        page = place.root / "report" / "index.html"
+        assert "missing" in page.read_text()
+        status = subprocess.run(place.command("status", str(place.experiment)), cwd=place.folder,
+                                env=place.environment, text=True, capture_output=True)  # fmt: skip
+        assert status.returncode == 1
+        assert "logs/student/full.log" in status.stdout
+        folder.unlink()
+        place.run()
+        assert "✗" not in place.run()
+
+
+def test_killed_at_random_moments_the_same_command_ends_in_the_same_bits(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    whole, broken = (Workplace(tmp_path_factory.mktemp(name)) for name in ("whole", "broken"))
+    whole.run()
+    chance = random.Random(4)
+    command = broken.command("run", str(broken.experiment), "--offline")
+    for _ in range(4):
+        process = subprocess.Popen(command, cwd=broken.folder, env=broken.environment,
+                                   start_new_session=True, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)  # fmt: skip
+        try:
+            process.wait(chance.uniform(6, 16))
+        except subprocess.TimeoutExpired:
+            kill = os.killpg if chance.random() < 0.5 else os.kill  # with or without its children
+            kill(process.pid, signal.SIGKILL)
+            process.wait()
+        time.sleep(0.2)
+    broken.run()
+    for path in sorted(whole.root.glob("students/*/*/model/unet/*.safetensors")):
+        twin = broken.root / path.relative_to(whole.root)
+        assert twin.read_bytes() == path.read_bytes(), path
+    for path in sorted(whole.root.glob("**/metrics.jsonl")):
+        assert (broken.root / path.relative_to(whole.root)).read_text() == path.read_text()
+    for path in sorted(whole.root.glob("evaluations/**/*.parquet")):
+        assert (broken.root / path.relative_to(whole.root)).read_bytes() == path.read_bytes()
+    assert not list(broken.root.glob("students/**/.tmp-*"))
