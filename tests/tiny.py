@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tadsr.config.experiment import DataSpec, DatasetSpec, NetworkSpec, TeacherSpec
+from tadsr.config.experiment import DatasetSpec, DataSpec, NetworkSpec, TeacherSpec
 from tadsr.config.student import (
     AdversarialSpec,
     LossesSpec,

@@ -1,1 +1,1 @@
-"""One small module per `tadsr <command>`: open the run, call the library, write card and receipt."""
+"""One small module per `tadsr <command>`: open the run, call the library, write the receipt."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,6 +102,26 @@ def job_context(plan: Plan, job: Job) -> Iterator[JobContext]:
     write_json(plan.log(job.id).with_suffix(".time.json"), timing)
 
 
+def work_through(context: JobContext, what: str, work: Callable[[str], None]) -> None:
+    """Do each cell of the job; one that crashes does not stop the others, but fails the job.
+
+    Raises:
+        TadsrError: after the last cell, naming the first that failed.
+    """
+    failed = []
+    for index, name in enumerate(context.job.cells):
+        context.progress.start_cell(index, name)
+        try:
+            work(name)
+        except Exception as error:
+            if not isinstance(error, TadsrError):
+                traceback.print_exc()
+            print(f"{context.job.stage} {name}: failed: {error}", flush=True)
+            failed.append(f"{name}: {error}")
+    if failed:
+        raise TadsrError(f"{len(failed)} of {len(context.job.cells)} {what} failed; {failed[0]}")
+
+
 def _seconds_since_process_start() -> float:
     """Seconds since the kernel made this process (0 where /proc does not exist)."""
     stat = Path("/proc/self/stat")
@@ -112,7 +133,7 @@ def _seconds_since_process_start() -> float:
 
 
 def choose_device(wanted: str) -> str:
-    """`cpu` or `cuda` for `auto`, `cpu`, `cuda`; asking for CUDA where there is none is an error."""
+    """`cpu` or `cuda` for what is wanted; asking for CUDA where there is none is an error."""
     import torch
 
     if wanted == "cuda" and not torch.cuda.is_available():

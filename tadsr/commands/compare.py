@@ -45,8 +45,8 @@ def compare_all(plan: Plan) -> Path:
     folder = plan.root / "comparison"
     folder.mkdir(parents=True, exist_ok=True)
     cells = grid_cells(plan)
-    upscalers = [*experiment.evaluation.models,
-                 *(f"{c['variant']}/seed-{c['seed']}" for c in cells if c["status"] == "done")]  # fmt: skip
+    students = [f"{c['variant']}/seed-{c['seed']}" for c in cells if c["status"] == "done"]
+    upscalers = [*experiment.evaluation.models, *students]
     gathered = gather(plan.root, list(experiment.data.test), upscalers)
     write_parquet(folder / "scores.parquet", gathered.frame)
     write_json(folder / "cards.json", gathered.cards)

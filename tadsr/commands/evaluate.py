@@ -13,6 +13,7 @@ from tadsr.commands.common import (
     job_context,
     load_plan,
     selected_jobs,
+    work_through,
 )
 from tadsr.errors import TadsrError
 from tadsr.files import Lock, remove_leftovers, sha256_file
@@ -34,16 +35,7 @@ def run(args: argparse.Namespace) -> int:
     plan = load_plan(args)
     for job in selected_jobs(plan, args, "evaluate"):
         with job_context(plan, job) as context:
-            failed = []
-            for index, name in enumerate(job.cells):
-                context.progress.start_cell(index, name)
-                try:
-                    evaluate_upscaler(context, name)
-                except TadsrError as error:
-                    print(f"evaluate {name}: failed: {error}", flush=True)
-                    failed.append(f"{name}: {error}")
-            if failed:
-                raise TadsrError(f"{len(failed)} of {len(job.cells)} models failed; {failed[0]}")
+            work_through(context, "models", lambda name: evaluate_upscaler(context, name))
     return 0
 
 

@@ -117,7 +117,9 @@ def stage_times(plan: Plan, seconds: float) -> str:
 
 def _job_time(plan: Plan, job: Job) -> dict[str, float]:
     path = plan.log(job.id).with_suffix(".time.json")
-    times: dict[str, float] = read_json(path) if path.is_file() else {"seconds": 0.0, "startup": 0.0}
+    if not path.is_file():
+        return {"seconds": 0.0, "startup": 0.0}
+    times: dict[str, float] = read_json(path)
     return times
 
 

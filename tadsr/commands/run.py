@@ -104,8 +104,8 @@ def stale_receipts(plan: Plan) -> list[Path]:
             continue
         cells = read_receipt(plan, job.id)["cells"]
         if job.stage == "weights":
-            now = {name: {"status": s, "content": d} for name, (s, d) in weights_state(plan).items()}
-            agrees = cells == now
+            state = weights_state(plan)
+            agrees = cells == {n: {"status": s, "content": d} for n, (s, d) in state.items()}
         else:
             agrees = all(cell_content(plan, job.stage, n) == c["content"] for n, c in cells.items())
         if not agrees:
@@ -129,8 +129,8 @@ def cell_content(plan: Plan, stage: str, cell: str) -> str | None:
 
 def snakemake_command(plan: Plan, args: argparse.Namespace, profile: Path) -> list[str]:
     """The one way Snakemake is called."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"),
-               "--workflow-profile", str(profile), "--config", f"experiment={plan.argument}"]  # fmt: skip
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
+    command += ["--workflow-profile", str(profile), "--config", f"experiment={plan.argument}"]
     if profile.name == "local":
         command += ["--cores", str(args.cores)]
     return command + list(args.snakemake)
@@ -141,14 +141,13 @@ def finish(plan: Plan, code: int, seconds: float, done_before: set[str]) -> int:
     name = plan.experiment.name
     done = {job for job in plan.jobs if plan.receipt(job).is_file()}
     if code != 0:
-        failures = [row for row in failed_jobs(plan)]
-        for line in failures:
+        for line in failed_jobs(plan):
             print(f"failed: {line}")
         page = plan.receipt("report")
         partial = f"; what there is: {page}" if page.is_file() else ""
         raise TadsrError(
             f"experiment {name}: {len(plan.jobs) - len(done)} of {len(plan.jobs)} jobs are not "
-            f"done{partial}; the same command goes on (snakemake's log: {plan.root}/logs/snakemake.log)"
+            f"done{partial}; the same command goes on (log: {plan.root}/logs/snakemake.log)"
         )
     if not plan.receipt("publish").is_file():
         return 0

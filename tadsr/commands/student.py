@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import traceback
 
 from tadsr.commands.common import (
     JobContext,
@@ -12,9 +11,9 @@ from tadsr.commands.common import (
     job_context,
     load_plan,
     selected_jobs,
+    work_through,
 )
 from tadsr.config.experiment import Cell
-from tadsr.errors import TadsrError
 from tadsr.plan import recipes
 from tadsr.plan.artefacts import model_content
 from tadsr.plan.receipts import content_of
@@ -32,18 +31,7 @@ def run(args: argparse.Namespace) -> int:
     cells = {cell.name: cell for cell in plan.experiment.cells()}
     for job in selected_jobs(plan, args, "student"):
         with job_context(plan, job) as context:
-            failed = []
-            for index, name in enumerate(job.cells):
-                context.progress.start_cell(index, name)
-                try:
-                    train_cell(context, cells[name])
-                except Exception as error:
-                    if not isinstance(error, TadsrError):
-                        traceback.print_exc()
-                    print(f"student {name}: failed: {error}", flush=True)
-                    failed.append(f"{name}: {error}")
-            if failed:
-                raise TadsrError(f"{len(failed)} of {len(job.cells)} students failed; {failed[0]}")
+            work_through(context, "students", lambda name: train_cell(context, cells[name]))
     return 0
 
 
@@ -73,4 +61,3 @@ def train_cell(context: JobContext, cell: Cell) -> None:
         print(f"student {cell.name}: {card['status']} {card['message']} {card['results']}",
               flush=True)  # fmt: skip
     context.record(cell.name, card["status"], card["content"])
-

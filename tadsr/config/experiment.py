@@ -252,7 +252,9 @@ class Experiment(Config):
         steps = {1, self.teacher.schedule.num_train_timesteps}
         for model in self.evaluation.models:
             if model != "bicubic" and int(model.split("-")[1]) not in steps:
-                raise _at("evaluation.models", f"'{model}': this teacher runs in {sorted(steps)} steps")
+                raise _at(
+                    "evaluation.models", f"'{model}': this teacher runs in {sorted(steps)} steps"
+                )
         return self
 
     @classmethod

@@ -118,7 +118,10 @@ def _jobs(experiment: Experiment) -> list[Job]:
 def _data_job(experiment: Experiment) -> Job:
     sets = experiment.data.all()
     digest = digest_json(
-        {name: [recipes.dataset(s).digest, s.crop, source_stamp(s.path)] for name, s in sets.items()}
+        {
+            name: [recipes.dataset(s).digest, s.crop, source_stamp(s.path)]
+            for name, s in sets.items()
+        }
     )
     return Job("data", "data", tuple(sets), (), digest, cost=5 + len(sets))
 
@@ -224,7 +227,9 @@ def _closing_jobs(experiment: Experiment, evaluations: list[Job]) -> list[Job]:
     compare = Job("compare", "compare", (), tuple(job.id for job in evaluations),
                   digest_json(question), cost=6)  # fmt: skip
     shown = {name: variant.description for name, variant in experiment.variants.items()}
-    report = Job("report", "report", (), ("compare",), digest_json([compare.digest, shown]), cost=12)
+    report = Job(
+        "report", "report", (), ("compare",), digest_json([compare.digest, shown]), cost=12
+    )
     publish = Job("publish", "publish", (), ("report",), report.digest, cost=10)
     return [compare, report, publish]
 
@@ -242,5 +247,3 @@ def _student_image_cost(experiment: Experiment, cell: Cell) -> float:
     passes = 1.0 + 0.7 * (losses.score_distillation.weight > 0)
     passes += 2.5 * (losses.adversarial.weight > 0)
     return passes * _image_cost(experiment)
-
-

@@ -36,7 +36,8 @@ class Progress:
 
 def read_progress(path: Path | str) -> dict[str, Any]:
     """`{"share": 0..1, "label": str}`; share 0 where nothing was recorded."""
-    if not Path(path).is_file():
+    try:
+        result: dict[str, Any] = read_json(path)
+    except FileNotFoundError:  # not started, or just finished
         return {"share": 0.0, "label": ""}
-    result: dict[str, Any] = read_json(path)
     return result

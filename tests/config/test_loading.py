@@ -113,7 +113,9 @@ def test_extends_takes_the_base_and_changes_a_part(ablations: Path) -> None:
     child.write_text("extends: demo.yaml\nname: child\nstudent: {training: {images: 80}}\n")
     experiment = Experiment.load(child)
     assert experiment.student.training.images == 80
-    assert experiment.student.training.batch_size == Experiment.load(DEMO).student.training.batch_size
+    assert (
+        experiment.student.training.batch_size == Experiment.load(DEMO).student.training.batch_size
+    )
     child.write_text("extends: child.yaml\n")
     with pytest.raises(ConfigError, match="circle"):
         Experiment.load(child)

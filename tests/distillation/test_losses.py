@@ -93,9 +93,7 @@ def test_score_distillation_gradient_is_the_identity_of_the_method(t: int, refer
     expected = (1 - eta) / scale * gap
     at_t = drawn == t
     assert at_t.any()
-    torch.testing.assert_close(
-        gradient(loss, step)[at_t], expected[at_t], rtol=1e-3, atol=1e-3
-    )
+    torch.testing.assert_close(gradient(loss, step)[at_t], expected[at_t], rtol=1e-3, atol=1e-3)
 
 
 def test_score_distillation_does_not_run_back_through_the_teacher() -> None:
@@ -163,7 +161,7 @@ def test_the_discriminators_loss_is_hinge_and_spares_the_student(
         real = adversarial.discriminator(views.real, views.t)
         fake = adversarial.discriminator(views.fake, views.t)
     expected = (1 - real).clamp(min=0).mean() + (1 + fake).clamp(min=0).mean()
-    assert float(loss) == pytest.approx(float(expected), abs=1e-2)
+    assert float(loss.detach()) == pytest.approx(float(expected), abs=1e-2)
     loss.backward()
     assert step.z_stu.grad is None
 
@@ -194,10 +192,8 @@ def test_real_and_fake_meet_the_same_noise_below_the_last_step() -> None:
 
 
 def test_a_weight_of_zero_builds_nothing() -> None:
-    nothing = LossesSpec(
-        score_distillation=ScoreDistillationSpec(weight=0.0), adversarial=AdversarialSpec(weight=0.0)
-    )
-    assert list(build_losses(nothing, None)) == ["regression"]
+    plain = LossesSpec(score_distillation=ScoreDistillationSpec(weight=0.0))
+    assert list(build_losses(plain, None)) == ["regression"]
 
 
 def test_leaving_one_loss_out_does_not_change_the_draws_of_another() -> None:

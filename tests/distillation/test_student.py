@@ -79,7 +79,9 @@ def test_interrupted_equals_uninterrupted_with_a_discriminator(
         train(world, tmp_path / "parts", spec, progress=interrupt_at(limit))
     train(world, tmp_path / "parts", spec)
     whole = contents(tmp_path / "whole")
-    assert any("discriminator" in key for key in load_file(tmp_path / "whole/state/state.safetensors"))
+    assert any(
+        "discriminator" in key for key in load_file(tmp_path / "whole/state/state.safetensors")
+    )
     assert contents(tmp_path / "parts") == whole
 
 

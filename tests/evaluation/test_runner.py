@@ -17,7 +17,7 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
 from tadsr.config.experiment import DatasetSpec
-from tadsr.config.metrics import METRICS, MetricSpec
+from tadsr.config.metrics import METRICS, MetricSpec, metric_for
 from tadsr.data.images import read_rgb
 from tadsr.data.manifest import build_dataset
 from tadsr.errors import ConfigError, DataError
@@ -271,3 +271,11 @@ def test_evaluate_names_what_is_wrong(dataset: Path) -> None:
         evaluate([(path, dataset / "lr" / "a.png")], ["psnr"])
     with pytest.raises(DataError, match="twice"):
         evaluate([(path, path), (path, path)], ["psnr"])
+
+
+@pytest.mark.parametrize(("name", "expected"), [("set5", 28.43), ("set14", 26.09)])
+def test_known_values_of_bicubic(shared: Path, tmp_path: Path, name: str, expected: float) -> None:
+    spec = DatasetSpec(kind="pairs", path=str(shared / "data" / name))
+    build_dataset(name, spec, tmp_path / name)
+    run = Run(tmp_path / name, tmp_path / "out")
+    assert round(run([metric_for("psnr", "classic")]).means["psnr"], 2) == expected

@@ -52,7 +52,9 @@ class Workplace:
         return output
 
     def logs(self) -> str:
-        return "".join(f"\n== {p}\n{p.read_text()[-2000:]}" for p in self.root.glob("logs/**/*.log"))
+        return "".join(
+            f"\n== {p}\n{p.read_text()[-2000:]}" for p in self.root.glob("logs/**/*.log")
+        )
 
     def edit(self, old: str, new: str) -> None:
         text = self.experiment.read_text()
@@ -115,7 +117,9 @@ class TestOneExperiment:
         names = {run.info.run_name for run in runs}
         assert {"full/seed-0", "full/seed-1", "distill_only/seed-0"} <= names
         student = next(run for run in runs if run.info.run_name == "full/seed-0")
-        frame = pd.read_parquet(place.root / "evaluations" / "full" / "seed-0" / "photos-bicubic.parquet")
+        frame = pd.read_parquet(
+            place.root / "evaluations" / "full" / "seed-0" / "photos-bicubic.parquet"
+        )
         psnr = frame.loc[frame["metric"] == "psnr", "value"].mean()
         assert student.data.metrics["photos-bicubic/psnr"] == pytest.approx(psnr)
 

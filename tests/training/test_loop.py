@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.tiny import Interrupted, contents, ignore, interrupt_at
 from torch import Tensor, nn
 
 from tadsr.config.student import TrainingSpec
@@ -17,6 +16,7 @@ from tadsr.runs.curves import read_curves
 from tadsr.seeds import torch_generator
 from tadsr.training.loop import fit, schedule
 from tadsr.training.objective import Term, Trainable
+from tests.tiny import Interrupted, contents, ignore, interrupt_at
 
 STATE = "state/state.safetensors"
 
@@ -41,7 +41,10 @@ class Game:
 
     def batch(self, start: int, count: int) -> Tensor:
         return torch.stack(
-            [torch.randn(self.width, generator=torch_generator(0, i)) for i in range(start, start + count)]
+            [
+                torch.randn(self.width, generator=torch_generator(0, i))
+                for i in range(start, start + count)
+            ]
         )
 
     def phases(self, batch: Tensor) -> Iterator[tuple[str, Mapping[str, Term]]]:
@@ -100,7 +103,9 @@ def test_average_is_warmed_up(tmp_path: Path) -> None:
     weights = []
     for steps in (1, 2):
         game = Game()
-        _, state = fit(game, spec(images=4 * steps, warmup=0.0), tmp_path / str(steps), progress=ignore)
+        _, state = fit(
+            game, spec(images=4 * steps, warmup=0.0), tmp_path / str(steps), progress=ignore
+        )
         weights.append((game.line.weight.detach(), state.averages["line"].weight))
     (first, average_1), (second, average_2) = weights
     start = Game().line.weight.detach()
@@ -172,7 +177,10 @@ class Broken(Game):
     def phases(self, batch: Tensor) -> Iterator[tuple[str, Mapping[str, Term]]]:
         for name, terms in super().phases(batch):
             factor = self.factor if len(self.order) > 6 else 1.0
-            yield name, {key: Term(value * factor, weight) for key, (value, weight) in terms.items()}
+            yield (
+                name,
+                {key: Term(value * factor, weight) for key, (value, weight) in terms.items()},
+            )
 
 
 @pytest.mark.parametrize("factor", [float("nan"), float("inf"), 1e9])

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.tiny import CROP, NETWORK, TEACHER, Interrupted, contents, ignore, interrupt_at, make_data
 
 from tadsr.config.experiment import DataSpec, TeacherSpec
 from tadsr.config.student import TeacherTrainingSpec
@@ -14,6 +13,16 @@ from tadsr.pipeline import TADSRPipeline
 from tadsr.runs.curves import read_curves
 from tadsr.training import TrainingOutcome
 from tadsr.training.teacher import train_teacher
+from tests.tiny import (
+    CROP,
+    NETWORK,
+    TEACHER,
+    Interrupted,
+    contents,
+    ignore,
+    interrupt_at,
+    make_data,
+)
 
 
 @pytest.fixture(scope="module")
