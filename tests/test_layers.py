@@ -12,7 +12,11 @@ import pytest
 from tests.conftest import REPOSITORY
 
 PACKAGE = REPOSITORY / "tadsr"
-LAYERS = ["cli", "commands", "publish", "report", "compare", "sweeps", "evaluation", "distillation", "training", "pipeline", "models", "diffusion", "data", "metrics", "plan", "runs", "weights", "config"]  # fmt: skip
+LAYERS = [
+    "cli", "commands", "publish", "report", "compare", "sweeps", "evaluation", "distillation",
+    "training", "pipeline", "models", "diffusion", "data", "metrics", "plan", "runs", "weights",
+    "config",
+]  # fmt: skip
 BASE = ("files", "seeds", "errors")
 TORCH_LAYERS = LAYERS[LAYERS.index("evaluation") : LAYERS.index("metrics") + 1]
 ONLY_IN = {"matplotlib": ["report"], "mlflow": ["publish"], "optuna": ["sweeps"]}

@@ -86,12 +86,28 @@ class NetworkSpec(Config):
     mlp_ratio: PositiveFloat
 
 
-def _network(channels: int, mult: tuple[int, ...], blocks: int, attention: tuple[int, ...],
-             head: int, depth: int, embed: int, window: int, mlp: float) -> NetworkSpec:  # fmt: skip
+def _network(
+    channels: int,
+    mult: tuple[int, ...],
+    blocks: int,
+    attention: tuple[int, ...],
+    head: int,
+    depth: int,
+    embed: int,
+    window: int,
+    mlp: float,
+) -> NetworkSpec:
     return NetworkSpec(
-        model_channels=channels, channel_mult=mult, num_res_blocks=blocks,
-        attention_resolutions=attention, num_head_channels=head, swin_depth=depth,
-        swin_embed_dim=embed, window_size=window, mlp_ratio=mlp)  # fmt: skip
+        model_channels=channels,
+        channel_mult=mult,
+        num_res_blocks=blocks,
+        attention_resolutions=attention,
+        num_head_channels=head,
+        swin_depth=depth,
+        swin_embed_dim=embed,
+        window_size=window,
+        mlp_ratio=mlp,
+    )
 
 
 NETWORKS: dict[str, NetworkSpec] = {
@@ -115,7 +131,7 @@ class CodecSpec(Config):
 class ScheduleSpec(Config):
     """ResShift's noise schedule (arXiv 2307.12348, section 2); defaults are the published ones."""
 
-    num_train_timesteps: int = Field(15, ge=2)
+    num_train_timesteps: int = Field(default=15, ge=2)
     kappa: PositiveFloat = 2.0
     min_noise_level: PositiveFloat = 0.04
     etas_end: PositiveFloat = 0.99
@@ -159,7 +175,7 @@ class Variant(Config):
     """A named delta on `student.*` and `targets.*`."""
 
     description: str = ""
-    delta: dict[str, Any] = {}
+    delta: dict[str, Any] = Field(default_factory=dict)
     """Dotted key to value."""
 
 
@@ -167,7 +183,7 @@ class EvaluationSpec(Config):
     """What is measured, on which models besides the students."""
 
     models: tuple[str, ...] = ("bicubic", "teacher-15", "teacher-1")
-    """`bicubic`, or `teacher-N` for the teacher in N steps (1, or as many as it was trained for)."""
+    """`bicubic`, or `teacher-N`: the teacher in N steps (1, or as many as it was trained for)."""
     preset: Literal["paper", "classic"] = "paper"
     metrics: tuple[str, ...] = ("psnr", "ssim", "lpips", "clipiqa", "musiq", "niqe")
     visual_images: Positive = 4
@@ -221,14 +237,14 @@ class Experiment(Config):
     """One validated, frozen experiment."""
 
     name: Name
-    seeds: tuple[Seed, ...] = Field((0, 1, 2), min_length=1)
+    seeds: tuple[Seed, ...] = Field(default=(0, 1, 2), min_length=1)
     reference: Name = "full"
     primary: tuple[Endpoint, ...] = ()
     data: DataSpec
     teacher: TeacherSpec = TeacherSpec()
     targets: TargetsSpec = TargetsSpec()
     student: StudentSpec = StudentSpec()
-    variants: dict[Name, Variant] = {"full": Variant()}
+    variants: dict[Name, Variant] = Field(default_factory=lambda: {"full": Variant()})
     evaluation: EvaluationSpec = EvaluationSpec()
     execution: ExecutionSpec = ExecutionSpec()
 

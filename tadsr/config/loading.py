@@ -1,4 +1,4 @@
-"""Reading experiment files: YAML with positions, `extends`, variants, overrides, one-line errors."""
+"""Reading experiment files: YAML with positions, `extends`, variants, one-line errors."""
 
 from __future__ import annotations
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import Field
+
 from tadsr.config.base import Config, Name
 
 
@@ -21,7 +23,7 @@ class MetricSpec(Config):
     """Name for `pyiqa.create_metric`."""
     higher_is_better: bool
     needs_reference: bool
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments for `pyiqa.create_metric`."""
     weights: tuple[str, ...] = ()
     """Names in the weights catalogue, without which the metric is missing."""

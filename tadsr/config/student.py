@@ -24,9 +24,9 @@ class TrainingSpec(Config):
     """Decay of the averaged weights, warmed up as min(ema, (1 + n) / (10 + n)) after n steps."""
     grad_clip: Weight = 0.0
     """Largest gradient norm; 0 leaves gradients as they are."""
-    validate_every: int = Field(0, ge=0)
+    validate_every: int = Field(default=0, ge=0)
     """Images between validations; 0 validates at the end alone."""
-    checkpoint_every: int = Field(0, ge=0)
+    checkpoint_every: int = Field(default=0, ge=0)
     """Images between saved states; 0 lets the loop choose (about every 20 seconds)."""
     threads: Positive = 1
     """CPU threads, fixed because another number gives other bits."""

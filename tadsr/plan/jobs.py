@@ -239,7 +239,8 @@ def _image_cost(experiment: Experiment) -> float:
     network = experiment.teacher.network
     crop = experiment.data.train.crop or 64
     width = network.model_channels * max(network.channel_mult)
-    return 0.02 * (width / 64) ** 1.5 * network.num_res_blocks * (crop / 64) ** 2
+    cost: float = 0.02 * (width / 64) ** 1.5 * network.num_res_blocks * (crop / 64) ** 2
+    return cost
 
 
 def _student_image_cost(experiment: Experiment, cell: Cell) -> float:

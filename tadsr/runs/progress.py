@@ -1,4 +1,4 @@
-"""How far a job is, for `tadsr run` and `tadsr status`: a small file, rewritten at most once a second."""
+"""How far a job is, for `tadsr run` and `tadsr status`: a small file, renewed each second."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def test_same_key_is_nothing_to_do_another_key_supersedes(tmp_path: Path) -> Non
 def test_content_that_differs_from_its_card_is_refused(tmp_path: Path) -> None:
     carry_out(tmp_path, {"weight": 1})
     (tmp_path / "students/full/seed-0/model.txt").write_text("changed by hand")
-    with pytest.raises(CorruptionError, match="seed-0.*run card"):
+    with pytest.raises(CorruptionError, match=r"seed-0.*run card"):
         carry_out(tmp_path, {"weight": 1})
 
 
