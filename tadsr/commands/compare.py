@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tadsr.commands.common import add_job_arguments, job_context, load_plan, selected_jobs
-from tadsr.files import atomic_path, digest_files, write_json
+from tadsr.files import atomic_path, write_json
 from tadsr.plan import Plan
+from tadsr.plan.artefacts import comparison_content
 from tadsr.runs.folder import read_card
 
 if TYPE_CHECKING:
@@ -32,8 +33,7 @@ def run(args: argparse.Namespace) -> int:
     for job in selected_jobs(plan, args, "compare"):
         with job_context(plan, job) as context:
             folder = compare_all(plan)
-            content = digest_files(folder, ("*.parquet", "*.json"))
-            context.record("compare", "done", content)
+            context.record("compare", "done", comparison_content(folder))
     return 0
 
 

@@ -15,13 +15,13 @@ from tadsr.config.loading import freeze
 from tadsr.errors import ConfigError, TadsrError
 from tadsr.files import (
     Lock,
-    digest_files,
     read_json,
     remove_leftovers,
     sha256_file,
     write_json,
 )
 from tadsr.plan import Plan
+from tadsr.plan.artefacts import comparison_content
 from tadsr.plan.receipts import read_receipt
 from tadsr.runs.folder import read_card
 
@@ -116,7 +116,7 @@ def stale_receipts(plan: Plan) -> list[Path]:
 def cell_content(plan: Plan, stage: str, cell: str) -> str | None:
     """The content digest of a cell as it is on disk now."""
     if stage == "compare":
-        return digest_files(plan.root / "comparison", ("*.parquet", "*.json"))
+        return comparison_content(plan.root / "comparison")
     if stage == "evaluate":
         upscaler, _, dataset = cell.partition("@")
         scores = plan.evaluation(upscaler) / f"{dataset}.parquet"

@@ -15,3 +15,8 @@ def model_content(folder: Path) -> str:
 def pool_content(folder: Path) -> str:
     """Digest of a target pool: its stored tensors."""
     return digest_files(folder, ("*.safetensors",))
+
+
+def comparison_content(folder: Path) -> str:
+    """Digest of a comparison: its numbers and cards, without the seconds that things took."""
+    return digest_files(folder, ("*.parquet", "alarms.json", "cards.json", "missing.json"))

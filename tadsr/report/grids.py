@@ -167,7 +167,7 @@ def _scores(
 def png_bytes(pixels: RGB8) -> bytes:
     """`pixels` (H, W, 3) as a PNG."""
     stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, format="PNG", compress_level=9)
+    Image.fromarray(pixels).save(stream, format="PNG", compress_level=6)
     return stream.getvalue()
 
 
@@ -191,7 +191,7 @@ def save_grid(grid: Grid, folder: Path) -> Path:
             pen.text(below, line, fill="#6e7781", font=_fitted(line, 11))
     path = folder / f"grid-{grid.dataset}.png"
     with atomic_path(path) as temporary:
-        sheet.save(temporary, format="PNG", compress_level=9)
+        sheet.save(temporary, format="PNG", compress_level=6)
     return path
 
 

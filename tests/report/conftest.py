@@ -1,4 +1,4 @@
-"""A made-up experiment with realistic numbers: 5 variants x 3 seeds, one diverged, one metric lost."""
+"""A made-up experiment: 5 variants x 3 seeds, one diverged, one metric missing, three test sets."""
 
 from __future__ import annotations
 
@@ -141,8 +141,11 @@ def _runs(root: Path, rng: np.random.Generator, cells: list[dict[str, Any]]) -> 
         lines = [{"images": 0, "val/target_mse": 0.0301}]
         for i in range(1, steps + 1):
             wild = np.exp(0.12 * max(0, i - 25)) if cell["status"] == "diverged" else 1.0
-            line = {"images": 10 * i, "learning_rate/student": 2e-4,
-                    "loss/regression": wild * (0.012 + 0.02 / i**0.5 + 0.002 * rng.random())}
+            line = {
+                "images": 10 * i,
+                "learning_rate/student": 2e-4,
+                "loss/regression": wild * (0.012 + 0.02 / i**0.5 + 0.002 * rng.random()),
+            }
             if cell["variant"] not in ("no_score_distillation", "distill_only"):
                 line["loss/score_distillation"] = 0.3 / i**0.3 + 0.05 * rng.normal()
             if cell["variant"] not in ("no_discriminator", "distill_only"):

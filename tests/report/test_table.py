@@ -1,0 +1,117 @@
+"""One table in five formats: nothing lost, nothing that breaks out of its format."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from tadsr.report.table import GAP, Cell, Column, Table
+
+HOSTILE = r"<b onclick='x'>&amp;|_%$#{}~^\ "
+
+
+@pytest.fixture
+def table() -> Table:
+    columns = (
+        Column("name", "Name", numeric=False),
+        Column("psnr", "PSNR", "↑"),
+        Column("note", HOSTILE, numeric=False, marks="†"),
+    )
+    rows = (
+        (Cell("a"), Cell("1.23", 1.2345, "0.10", 0.0987, rank=1), Cell(HOSTILE)),
+        (Cell("b_1"), Cell("−4.00", -4.0, rank=2), Cell("x", tone="bad")),
+        (Cell("c"), Cell(GAP), Cell("")),
+    )
+    return Table("t", "Title", "Words & more", columns, rows, notes=(HOSTILE,), rules=(2,))
+
+
+class Page(HTMLParser):
+    """Collects tags and texts, and checks that every tag is closed in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.open.append(tag)
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+def test_csv_keeps_full_precision_and_half_widths(table: Table) -> None:
+    rows = list(csv.reader(io.StringIO(table.to_csv())))
+    assert rows[0] == ["name", "psnr", "psnr_half_width", "note"]
+    assert float(rows[1][1]) == 1.2345
+    assert float(rows[1][2]) == 0.0987
+    assert float(rows[2][1]) == -4.0
+    assert rows[3] == ["c", "", "", ""]
+    assert rows[1][3] == HOSTILE
+
+
+def test_latex_is_balanced_and_literal(table: Table) -> None:
+    text = table.to_latex()
+    bare = re.sub(r"\\[\\{}&%$#_]", "", text)
+    assert bare.count("{") == bare.count("}")
+    assert re.findall(r"\\begin{(\w+)}", text) == ["table", "tabular"]
+    assert re.findall(r"\\end{(\w+)}", text) == ["tabular", "table"]
+    assert text.count(r"\toprule") == text.count(r"\bottomrule") == 1
+    assert text.count(r"\midrule") == 2
+    lines = [line for line in text.splitlines() if line.endswith(r"\\")]
+    assert len(lines) == 4
+    assert all(len(re.findall(r"(?<!\\)&", line)) == 2 for line in lines)
+    assert r"\textbf{1.23}" in text
+    assert r"\underline{$-$4.00}" in text
+    assert r"$\pm$ 0.10" in text
+    assert not re.search(r"(?<!\\)[%#_](?! needs)", text.replace("% needs", ""))
+    assert all(ord(character) < 128 for character in text)
+
+
+def test_html_is_well_formed_and_escaped(table: Table) -> None:
+    page = Page()
+    page.feed(table.to_html())
+    assert page.open == []
+    assert {tag for tag, _ in page.tags} == {
+        "table", "thead", "tbody", "tr", "th", "td", "strong", "u", "span", "sup",
+    }  # fmt: skip
+    scopes = [attributes.get("scope") for tag, attributes in page.tags if tag == "th"]
+    assert scopes == ["col"] * 3 + ["row"] * 3
+    assert HOSTILE in page.texts
+    keys = [a["data-key"] for tag, a in page.tags if tag == "td"]
+    assert keys[0] == "1.2345"
+
+
+def test_markdown_rows_have_as_many_cells_as_columns(table: Table) -> None:
+    rows = [line for line in table.to_markdown().splitlines() if line.startswith("|")]
+    assert len(rows) == 5
+    assert all(len(re.findall(r"(?<!\\)\|", row)) == 4 for row in rows)
+    assert "**1.23** ± 0.10" in rows[2]
+    assert "*−4.00*" in rows[3]
+
+
+def test_text_fits_its_width_and_repeats_the_names() -> None:
+    columns = (Column("n", "Name", numeric=False), *(Column(f"c{i}", f"col {i}") for i in range(9)))
+    rows = tuple((Cell(f"row {r}"), *(Cell("1.2345", half_width="0.01") for _ in range(9)))
+                 for r in range(3))  # fmt: skip
+    text = Table("t", "T", "", columns, rows, rules=(1,)).to_text(width=60)
+    assert max(map(len, text.splitlines())) <= 60
+    blocks = text.count("Name")
+    assert blocks >= 3
+    assert text.count("row 2") == blocks
+    assert text.count("1.2345") == 27
+    assert [f"col {i}" in text for i in range(9)] == [True] * 9
+
+
+def test_a_ragged_table_is_refused() -> None:
+    with pytest.raises(ValueError, match="1 cells, 2 columns"):
+        Table("t", "T", "", (Column("a", "A"), Column("b", "B")), ((Cell("x"),),))

@@ -1,0 +1,155 @@
+"""Numbers in the tables equal the scores they come from, computed here a second way."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from tadsr.report.card_tables import cards_table, variants_table
+from tadsr.report.content import ReportContent
+from tadsr.report.reading import Mean
+from tadsr.report.run_tables import cells_table, cost_table, fidelity_table
+from tadsr.report.table import GAP, Cell, Table
+from tadsr.report.tables import comparison_table, main_table
+
+
+def cell(table: Table, row: str, column: str) -> Cell:
+    keys = [c.key for c in table.columns]
+    found = next(r for r in table.rows if r[0].text.split(" ")[0] == row)
+    return found[keys.index(column)]
+
+
+@pytest.fixture(scope="module")
+def scores(content: ReportContent) -> pd.DataFrame:
+    return pd.read_parquet(content.root / "comparison" / "scores.parquet")
+
+
+@pytest.mark.parametrize("variant", ["full", "no_discriminator", "distill_only"])
+@pytest.mark.parametrize("metric", ["psnr", "lpips", "niqe"])
+def test_means_and_intervals_are_those_of_the_scores(
+    content: ReportContent, scores: pd.DataFrame, variant: str, metric: str
+) -> None:
+    chosen = scores.query(
+        "variant == @variant and metric == @metric and dataset == 'photos-bicubic'"
+    )
+    seeds = chosen.groupby("seed")["value"].mean().to_numpy()
+    shown = cell(main_table(content, "photos-bicubic"), variant, metric)
+    assert shown.value == pytest.approx(seeds.mean())
+    low, high = stats.t.interval(0.95, len(seeds) - 1, seeds.mean(), stats.sem(seeds))
+    assert shown.half_value == pytest.approx((high - low) / 2)
+    assert float(shown.text) == pytest.approx(seeds.mean(), abs=0.00501)
+
+
+def test_baselines_have_no_interval(content: ReportContent, scores: pd.DataFrame) -> None:
+    chosen = scores.query(
+        "variant == 'bicubic' and metric == 'psnr' and dataset == 'photos-bicubic'"
+    )
+    shown = cell(main_table(content, "photos-bicubic"), "bicubic", "psnr")
+    assert shown.value == pytest.approx(chosen["value"].mean())
+    assert shown.half_width == ""
+    assert cell(main_table(content, "photos-bicubic"), "bicubic", "seeds").text == ""
+
+
+def test_best_is_first_by_the_metrics_direction(content: ReportContent) -> None:
+    table = main_table(content, "photos-bicubic")
+    for metric in ("psnr", "ssim", "lpips", "clipiqa", "niqe"):
+        names = [*content.baselines, *content.variants]
+        values = {name: cell(table, name, metric).value for name in names if name != "distill_only"}
+        higher = content.metric(metric).higher_is_better
+        best, second = sorted(values, key=lambda n: values[n] or 0.0, reverse=higher)[:2]
+        assert cell(table, best, metric).rank == 1
+        assert cell(table, second, metric).rank == 2
+        assert sum(row[0].text != "" and cell(table, row[0].text.split(" ")[0], metric).rank > 0
+                   for row in table.rows) == 2  # fmt: skip
+
+
+def test_survivors_of_divergence_are_not_ranked(content: ReportContent) -> None:
+    key = ("photos-bicubic", "distill_only", "psnr")
+    better = {**content.means, key: Mean(99.0, 98.0, 100.0, 2, 6)}
+    table = main_table(replace(content, means=better), "photos-bicubic")
+    assert cell(table, "distill_only", "psnr").rank == 0
+    assert cell(table, "distill_only", "seeds").text == "2 (1/3 diverged)"
+    assert any("surviving" in note for note in table.notes)
+
+
+def test_what_looks_equal_ranks_equal(content: ReportContent) -> None:
+    means = {k: v for k, v in content.means.items() if k[2] != "psnr"}
+    for name, value in (("bicubic", 30.001), ("full", 30.004), ("teacher-1", 29.0)):
+        means["photos-bicubic", name, "psnr"] = Mean(value, None, None, 0, 6)
+    table = main_table(replace(content, means=means), "photos-bicubic")
+    ranks = [cell(table, name, "psnr").rank for name in ("bicubic", "full", "teacher-1")]
+    assert ranks == [1, 1, 2]
+
+
+def test_verdicts_stand_at_primary_endpoints_alone(content: ReportContent) -> None:
+    table = main_table(content, "photos-bicubic")
+    assert [c.key for c in table.columns if c.key.startswith("verdict")] == ["verdict_lpips"]
+    for c in content.comparisons:
+        if (c.dataset, c.metric) == ("photos-bicubic", "lpips"):
+            assert cell(table, c.variant, "verdict_lpips").text == c.verdict
+    assert cell(table, "full", "verdict_lpips").text == "reference"
+    real = main_table(content, "photos-real")
+    assert not any(c.key.startswith("verdict") for c in real.columns)
+
+
+def test_missing_metrics_and_unverified_weights_have_notes(content: ReportContent) -> None:
+    table = main_table(content, "photos-bicubic")
+    assert all(cell(table, name, "musiq").text == GAP for name in ("bicubic", "full"))
+    assert any("tadsr weights fetch musiq-koniq" in note for note in table.notes)
+    marks = {c.key: c.marks for c in table.columns}
+    assert marks["clipiqa"] == "†"
+    assert marks["psnr"] == marks["lpips"] == marks["niqe"] == ""
+
+
+def test_a_set_without_hr_has_no_reference_metrics(content: ReportContent) -> None:
+    table = main_table(content, "photos-real")
+    assert [c.key for c in table.columns] == ["upscaler", "seeds", "clipiqa", "musiq", "niqe"]
+    assert any("no HR images" in note for note in table.notes)
+
+
+def test_comparisons_are_split_into_declared_and_exploratory(content: ReportContent) -> None:
+    primary = comparison_table(content, primary=True)
+    exploratory = comparison_table(content, primary=False)
+    assert len(primary.rows) == 2 * 4
+    assert len(primary.rows) + len(exploratory.rows) == len(content.comparisons)
+    assert "verdict" not in [c.key for c in exploratory.columns]
+    keys = [c.key for c in primary.columns]
+    for row, c in zip(primary.rows, [c for c in content.comparisons if c.primary], strict=True):
+        assert row[keys.index("delta")].value == c.delta
+        assert row[keys.index("p_holm")].value == c.p_adjusted
+        assert c.low is not None
+        assert row[keys.index("interval")].text.startswith(f"{c.low:+.4f}".replace("-", "−"))
+
+
+def test_fidelity_is_the_mean_over_surviving_seeds(content: ReportContent) -> None:
+    ends = np.array([c.results["val_target_mse"] for c in content.cells_of("distill_only")
+                     if c.status == "done"])  # fmt: skip
+    shown = cell(fidelity_table(content), "distill_only", "end_mse")
+    assert len(ends) == 2
+    assert shown.value == pytest.approx(ends.mean())
+    assert shown.half_value == pytest.approx(stats.sem(ends) * stats.t.ppf(0.975, 1))
+    assert cell(fidelity_table(content), "full", "ratio").value == pytest.approx(
+        np.mean([c.results["val_target_mse"] for c in content.cells_of("full")]) / 0.0301
+    )
+
+
+def test_cost_compares_with_the_slowest_teacher(content: ReportContent) -> None:
+    table = cost_table(content)
+    assert cell(table, "full", "speed_up").value == pytest.approx(1.93 / 0.14)
+    assert cell(table, "teacher-15", "speed_up").value == pytest.approx(1.0)
+    assert cell(table, "full", "training_seconds").value == pytest.approx(44.5)
+    assert cell(table, "distill_only", "training_seconds").value == pytest.approx(44.5)
+
+
+def test_every_cell_variant_and_metric_has_its_row(content: ReportContent) -> None:
+    cells = cells_table(content)
+    assert [(r[0].text, r[1].value) for r in cells.rows] == [
+        (variant, seed) for variant in content.variants for seed in (0, 1, 2)
+    ]
+    assert [r[2].text for r in cells.rows].count("diverged") == 1
+    assert [r[0].text for r in cards_table(content).rows] == [m.title for m in content.metrics]
+    assert "student.losses.adversarial.weight = 0.0" in variants_table(content).rows[1][1].text
