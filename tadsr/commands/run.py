@@ -20,9 +20,10 @@ from tadsr.files import (
     sha256_file,
     write_json,
 )
-from tadsr.plan import Plan
+from tadsr.plan import Job, Plan
 from tadsr.plan.artefacts import comparison_content
-from tadsr.plan.receipts import read_receipt
+from tadsr.plan.receipts import fresh_jobs, read_receipt
+from tadsr.plan.status import failure_of
 from tadsr.runs.folder import read_card
 
 LEFTOVER_AGE = 600.0
@@ -58,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         plan = Plan.load(frozen)
         for receipt in stale_receipts(plan):
             receipt.unlink()
-        done_before = {job for job in plan.jobs if plan.receipt(job).is_file()}
+        done_before = fresh_jobs(plan)
         monitor = Monitor(plan, args.cores)
         code = monitor.run(snakemake_command(plan, args, profile))
     return finish(plan, code, time.monotonic() - started, done_before)
@@ -96,21 +97,30 @@ def fetch_weights(plan: Plan) -> None:
 
 
 def stale_receipts(plan: Plan) -> list[Path]:
-    """Receipts that no longer agree with what is on disk: gone runs, weights that came or went."""
-    stale = []
+    """Receipts that no longer agree with what is on disk, and all that follow from them.
+
+    Such as those of a run folder that is gone, of weights that came or went, or of a job that was
+    killed while it was done again. What follows must go too: Snakemake does not make a missing
+    file again while the files after it are there.
+    """
+    fresh = fresh_jobs(plan)
+    stale: set[str] = set()
     for job in plan.jobs.values():
-        path = plan.receipt(job.id)
-        if job.stage in ("report", "publish") or not path.is_file():
-            continue
-        cells = read_receipt(plan, job.id)["cells"]
-        if job.stage == "weights":
-            state = weights_state(plan)
-            agrees = cells == {n: {"status": s, "content": d} for n, (s, d) in state.items()}
-        else:
-            agrees = all(cell_content(plan, job.stage, n) == c["content"] for n, c in cells.items())
-        if not agrees:
-            stale.append(path)
-    return stale
+        agrees = job.id in fresh and agrees_with_disk(plan, job)
+        if stale.intersection(job.inputs) or not agrees:
+            stale.add(job.id)
+    return [plan.receipt(job) for job in stale if plan.receipt(job).is_file()]
+
+
+def agrees_with_disk(plan: Plan, job: Job) -> bool:
+    """Whether a job's receipt says what is there now."""
+    if job.stage in ("report", "publish"):
+        return True
+    cells = read_receipt(plan, job.id)["cells"]
+    if job.stage == "weights":
+        state = weights_state(plan)
+        return bool(cells == {n: {"status": s, "content": d} for n, (s, d) in state.items()})
+    return all(cell_content(plan, job.stage, n) == c["content"] for n, c in cells.items())
 
 
 def cell_content(plan: Plan, stage: str, cell: str) -> str | None:
@@ -139,7 +149,7 @@ def snakemake_command(plan: Plan, args: argparse.Namespace, profile: Path) -> li
 def finish(plan: Plan, code: int, seconds: float, done_before: set[str]) -> int:
     """Say what came out, where it lies, and how long it took."""
     name = plan.experiment.name
-    done = {job for job in plan.jobs if plan.receipt(job).is_file()}
+    done = fresh_jobs(plan)
     if code != 0:
         for line in failed_jobs(plan):
             print(f"failed: {line}")
@@ -149,31 +159,20 @@ def finish(plan: Plan, code: int, seconds: float, done_before: set[str]) -> int:
             f"experiment {name}: {len(plan.jobs) - len(done)} of {len(plan.jobs)} jobs are not "
             f"done{partial}; the same command goes on (log: {plan.root}/logs/snakemake.log)"
         )
-    if not plan.receipt("publish").is_file():
+    if "publish" not in done:  # a dry run, or a part that was asked for
         return 0
     show_results(plan)
-    if done == done_before and not monitor_ran(plan):
+    if done == done_before:
         print(f"experiment {name}: nothing to do, everything is up to date ({seconds:.0f} s)")
     else:
         print(stage_times(plan, seconds))
     return 0
 
 
-def monitor_ran(plan: Plan) -> bool:
-    """Whether the last Snakemake call started a job."""
-    log = plan.root / "logs" / "snakemake.log"
-    return "Nothing to be done" not in log.read_text(encoding="utf-8", errors="replace")
-
-
 def failed_jobs(plan: Plan) -> list[str]:
     """One line per failed job: its reason and its log."""
-    lines = []
-    for job in plan.jobs.values():
-        reason = plan.log(job.id).with_suffix(".failed")
-        if reason.is_file():
-            text = reason.read_text(encoding="utf-8").strip()
-            lines.append(f"{job.id}: {text} (log: {plan.log(job.id)})")
-    return lines
+    reasons = {job.id: failure_of(plan, job) for job in plan.jobs.values()}
+    return [f"{job}: {reason}" for job, reason in reasons.items() if reason]
 
 
 def show_results(plan: Plan) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from tadsr.errors import LockedError
 from tadsr.files import Lock
 from tadsr.plan.jobs import Job, Plan
+from tadsr.plan.receipts import fresh_jobs
 from tadsr.runs.folder import lock_path, read_card
 from tadsr.runs.progress import read_progress
 
@@ -53,11 +54,12 @@ def run_state(plan: Plan, folder: Path, job: Job) -> tuple[str, str]:
 def grid_status(plan: Plan) -> list[CellStatus]:
     """Every job, with one line per cell for the trained things."""
     rows = []
+    fresh = fresh_jobs(plan)
     for job in plan.jobs.values():
         if job.stage in ("teacher", "targets", "student"):
             rows += [_trained(plan, job, cell) for cell in job.cells]
         else:
-            rows.append(_simple(plan, job))
+            rows.append(_simple(plan, job, job.id in fresh))
     return rows
 
 
@@ -68,15 +70,25 @@ def _trained(plan: Plan, job: Job, cell: str) -> CellStatus:
         "student": plan.student(cell),
     }
     state, detail = run_state(plan, folders[job.stage], job)
+    failure = failure_of(plan, job)
+    if state == "waiting" and cell in failure:
+        state, detail = "failed", failure
     return CellStatus(job.stage, cell, state, detail)
 
 
-def _simple(plan: Plan, job: Job) -> CellStatus:
-    if plan.receipt(job.id).is_file():
+def failure_of(plan: Plan, job: Job) -> str:
+    """Why a job failed when it was last tried, and its log; empty if it did not."""
+    path = plan.log(job.id).with_suffix(".failed")
+    if not path.is_file():
+        return ""
+    return f"{path.read_text(encoding='utf-8').strip()} (log: {plan.log(job.id)})"
+
+
+def _simple(plan: Plan, job: Job, fresh: bool) -> CellStatus:
+    if fresh:
         return CellStatus(job.stage, job.name, "done")
-    failure = plan.log(job.id).with_suffix(".failed")
-    if failure.is_file():
-        text = failure.read_text(encoding="utf-8").strip()
-        return CellStatus(job.stage, job.name, "failed", f"{text} (log: {plan.log(job.id)})")
+    failure = failure_of(plan, job)
+    if failure:
+        return CellStatus(job.stage, job.name, "failed", failure)
     share = read_progress(plan.progress(job.id))["share"]
     return CellStatus(job.stage, job.name, "running" if share else "waiting", "")

@@ -20,9 +20,10 @@ def publish(plan: Plan, *, partial: bool = False) -> Outcome:
     reached: the files stay as they are, and publishing later catches up.
     """
     from tadsr.publish.client import publish_records
-    from tadsr.publish.mapping import map_experiment
+    from tadsr.publish.mapping import leaderboard, map_experiment
     from tadsr.report.content import gather
 
     content = gather(plan.experiment, plan.root, partial=partial)
     parent, children = map_experiment(content)
-    return publish_records(plan.experiment.name, parent, children, plan.root.parent)
+    board = leaderboard(content)
+    return publish_records(plan.experiment.name, parent, children, board, plan.root.parent)

@@ -9,45 +9,28 @@ The parent run is updated in place, so that its address stays the same.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
-from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.tracking import MlflowClient
-from sqlalchemy.exc import SQLAlchemyError
 
 from tadsr.errors import TadsrError
 from tadsr.files import Lock, canonical_json, digest_json
-from tadsr.publish.database import create_database, relocate_artifacts
-from tadsr.publish.location import (
-    artifact_location,
-    database_path,
-    is_server,
-    tracking_uri,
-    without_password,
-)
-from tadsr.publish.records import DatasetUse, Point, RunRecord
+from tadsr.publish.connection import connected
+from tadsr.publish.front_page import NOTE, SIGNATURE, front_page
+from tadsr.publish.location import tracking_uri
+from tadsr.publish.records import DatasetUse, Leaderboard, Point, RunRecord
 
 CONTENT, KEY, EXPERIMENT = "tadsr.content", "tadsr.key", "tadsr.experiment"
-PARENT_RUN, NOTE = "mlflow.parentRunId", "mlflow.note.content"
+PARENT_RUN = "mlflow.parentRunId"
 STATUSES = {"done": "FINISHED", "diverged": "KILLED", "failed": "FAILED", "running": "RUNNING"}
 """Run card to MLflow; a diverged training is one that stopped itself, not one that crashed."""
-EXPERIMENT_TAGS = {
-    "mlflow.experimentKind": "custom_model_development",  # else the page asks, or shows traces
-    NOTE: "Published by `tadsr publish`: a view of the files in the results folder.",
-}
 MAX_METRICS, MAX_ITEMS = 1000, 100
 """MLflow's limits on one `log_batch`: metrics, and params or tags."""
-REACH = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
-"""While finding out whether a server is there; MLflow's own defaults wait for minutes."""
-WORK = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
-
 Item = TypeVar("Item")
 MlflowRun = Any
 
@@ -64,7 +47,11 @@ class Outcome:
 
 
 def publish_records(
-    experiment: str, parent: RunRecord, children: Sequence[RunRecord], results: Path
+    experiment: str,
+    parent: RunRecord,
+    children: Sequence[RunRecord],
+    board: Leaderboard,
+    results: Path,
 ) -> Outcome:
     """Make the MLflow experiment `experiment` show `parent`, `children` and nothing else of ours.
 
@@ -72,13 +59,11 @@ def publish_records(
     a results folder. Raises `TadsrError` if MLflow cannot be reached or refuses.
     """
     uri = tracking_uri(results)
-    with Lock(results / ".mlflow.lock", "publishing", wait=True), _explained(uri, results):
-        _prepare_database(uri, experiment, results)
-        client = MlflowClient(uri)
-        with _settings(REACH):
-            number = _experiment(client, experiment, uri, results)
-        with _settings(WORK):
-            return _Publisher(client, uri, number, experiment).publish(parent, children)
+    with (
+        Lock(results / ".mlflow.lock", "publishing", wait=True),
+        connected(uri, experiment, results) as (client, number),
+    ):
+        return _Publisher(client, uri, number, experiment).publish(parent, children, board)
 
 
 class _Publisher:
@@ -91,7 +76,9 @@ class _Publisher:
         self.experiment = experiment
         self.written = self.kept = self.removed = 0
 
-    def publish(self, parent: RunRecord, children: Sequence[RunRecord]) -> Outcome:
+    def publish(
+        self, parent: RunRecord, children: Sequence[RunRecord], board: Leaderboard
+    ) -> Outcome:
         """Children first, so that a parent with its digest means all is there."""
         found = self._existing()
         top = self._open_parent(parent, found.pop(parent.key, []))
@@ -100,8 +87,17 @@ class _Publisher:
         for run in (run for runs in found.values() for run in runs):
             self._remove(run)
         self._update_parent(parent, top)
+        self._tag_experiment(front_page(board, self.number, top.info.run_id))
         content = digest_json([record.content for record in (parent, *children)])
         return Outcome(content, self.written, self.kept, self.removed)
+
+    def _tag_experiment(self, tags: Mapping[str, str]) -> None:
+        """Set what differs; a description that someone else wrote stays."""
+        present = self.client.get_experiment(self.number).tags
+        for name, value in tags.items():
+            foreign = name == NOTE and SIGNATURE not in present.get(NOTE, SIGNATURE)
+            if present.get(name) != value and not foreign:
+                self.client.set_experiment_tag(self.number, name, value)
 
     def _existing(self) -> dict[str, list[MlflowRun]]:
         """Our runs by key; more than one where a publish was cut short or a run restored."""
@@ -233,54 +229,3 @@ def _dataset(use: DatasetUse) -> DatasetInput:
 def _chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
     for start in range(0, len(items), size):
         yield items[start : start + size]
-
-
-def _prepare_database(uri: str, experiment: str, results: Path) -> None:
-    """Make the tables of our own SQLite file, or of another that does not exist yet."""
-    if not uri.startswith("sqlite:///"):
-        return
-    path = Path(uri.removeprefix("sqlite:///"))
-    if not path.is_file() or not path.stat().st_size:
-        create_database(path)
-    elif path == database_path(results).absolute():
-        relocate_artifacts(path, experiment, artifact_location(results) / experiment)
-
-
-def _experiment(client: MlflowClient, name: str, uri: str, results: Path) -> str:
-    """The id of the MLflow experiment, made or taken out of the trash if need be."""
-    found = client.get_experiment_by_name(name)
-    if found is None:
-        place = None if is_server(uri) else str(artifact_location(results) / name)
-        number: str = client.create_experiment(name, place, EXPERIMENT_TAGS)
-        return number
-    if found.lifecycle_stage == "deleted":
-        client.restore_experiment(found.experiment_id)
-    return str(found.experiment_id)
-
-
-@contextmanager
-def _settings(values: Mapping[str, str]) -> Iterator[None]:
-    """Set MLflow's environment variables for a while, where the user has not set them."""
-    added = {name: value for name, value in values.items() if name not in os.environ}
-    os.environ.update(added)
-    try:
-        yield
-    finally:
-        for name in added:
-            os.environ.pop(name, None)
-
-
-@contextmanager
-def _explained(uri: str, results: Path) -> Iterator[None]:
-    """Turn what MLflow, the network or the database raise into one line with a remedy."""
-    try:
-        yield
-    except (MlflowException, SQLAlchemyError, OSError) as error:
-        cause: BaseException = error
-        while cause.__cause__ or cause.__context__:
-            cause = cause.__cause__ or cause.__context__ or cause
-        raise TadsrError(
-            f"MLflow at {without_password(uri)}: {str(cause).splitlines()[0][:200]}; nothing is "
-            f"lost, the files in {results} are the truth: make it reachable, or unset "
-            "MLFLOW_TRACKING_URI, and run `tadsr publish` again"
-        ) from error

@@ -9,6 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from tadsr.files import atomic_path
+from tadsr.publish.location import artifact_location, database_path
+
+
+def prepare_database(uri: str, experiment: str, results: Path) -> None:
+    """Make the tables of our own SQLite file, or of another that does not exist yet."""
+    if not uri.startswith("sqlite:///"):
+        return
+    path = Path(uri.removeprefix("sqlite:///"))
+    if not path.is_file() or not path.stat().st_size:
+        create_database(path)
+    elif path == database_path(results).absolute():
+        relocate_artifacts(path, experiment, artifact_location(results) / experiment)
 
 
 def create_database(path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tadsr.files import TEMPORARY_PREFIX
-from tadsr.publish.records import DatasetUse, Point, RunRecord
+from tadsr.publish.records import DatasetUse, Leaderboard, Point, RunRecord
 from tadsr.report.content import ReportContent
 from tadsr.report.reading import Series, read_optional
 
@@ -30,6 +30,19 @@ def map_experiment(content: ReportContent) -> tuple[RunRecord, list[RunRecord]]:
     """The parent run and its children, in the order teacher, baselines, students."""
     children = [*_teacher(content), *_baselines(content), *_students(content)]
     return _parent(content, children), children
+
+
+def leaderboard(content: ReportContent) -> Leaderboard:
+    """The metrics of the declared test sets (else of the first), sorted by the first of them."""
+    declared = [(endpoint.dataset, endpoint.metric) for endpoint in content.experiment.primary]
+    sets = list(dict.fromkeys(dataset for dataset, _ in declared)) or [content.datasets[0].name]
+    columns = [(name, metric.id) for name in sets for metric in content.defined_metrics(name)]
+    order = (declared or columns)[0]
+    return Leaderboard(
+        order="/".join(order),
+        ascending=not content.metric(order[1]).higher_is_better,
+        columns=tuple("/".join(column) for column in columns),
+    )
 
 
 def _parent(content: ReportContent, children: list[RunRecord]) -> RunRecord:
@@ -72,7 +85,7 @@ def _note(content: ReportContent) -> str:
         "The page is the artifact `report/index.html`."
     ]
     if primary:
-        parts.append("\n".join(f"- **{c.verdict}**: {c.text}" for c in primary))
+        parts.append("\n".join(f"- {c.text}" for c in primary))
     for name in content.experiment.data.test:
         table = content.root / "report" / "tables" / f"main-{name}.md"
         if table.is_file():
@@ -89,7 +102,6 @@ def _teacher(content: ReportContent) -> Iterator[RunRecord]:
     if card is None:
         return
     folder = content.root / "teacher"
-    images = content.experiment.teacher.training.images
     yield RunRecord(
         key="teacher",
         name="teacher",
@@ -97,7 +109,7 @@ def _teacher(content: ReportContent) -> Iterator[RunRecord]:
         status=card["status"],
         tags=_card_tags(card, "teacher"),
         params=_flatten("teacher", content.experiment.teacher.model_dump(mode="json")),
-        points=(*_curves(content.teacher_curve), *_results(card, images)),
+        points=(*_curves(content.teacher_curve), *_results(card)),
         datasets=tuple(_uses(content.root, {"train": "train"})),
         files=_existing({name: folder / name for name in ("run.json", "metrics.jsonl")}),
         **_times(folder / "run.json", card.get("seconds")),
@@ -119,7 +131,7 @@ def _baselines(content: ReportContent) -> Iterator[RunRecord]:
             status="done",
             tags=_filled({"tadsr.missing": _missing(content, means)}),
             params={"variant": name},
-            points=tuple(_scores(means, 0)),
+            points=tuple(_scores(means)),
             datasets=tuple(_uses(content.root, _tests(means))),
             files=_evaluation_files(content, name),
             **_times(max((p for p in scores if p.is_file()), key=_mtime, default=folder), 0.0),
@@ -139,7 +151,6 @@ def _students(content: ReportContent) -> Iterator[RunRecord]:
         curves = content.curves[cell.variant, cell.seed]
         own = ("run.json", "metrics.jsonl", "validation.json")
         files = _existing({name: folder / name for name in own})
-        last = max((int(x) for series in curves.values() for x, _ in series), default=0)
         note = content.experiment.variants[cell.variant].description
         tags = {"tadsr.missing": _missing(content, means) if finished else "",
                 "tadsr.variant": cell.variant, "mlflow.note.content": note}  # fmt: skip
@@ -150,7 +161,7 @@ def _students(content: ReportContent) -> Iterator[RunRecord]:
             status=card["status"],
             tags=_card_tags(card, place) | _filled(tags),
             params=_student_params(content, cell.variant, cell.seed),
-            points=(*_curves(curves), *_results(card, last), *_scores(means, last)),
+            points=(*_curves(curves), *_results(card), *_scores(means)),
             datasets=tuple(_uses(content.root, {"train": "train", **_tests(means)})),
             files=files | (_evaluation_files(content, cell.name) if means else {}),
             **_times(folder / "run.json", card.get("seconds")),
@@ -195,18 +206,21 @@ def _curves(curves: Mapping[str, Series]) -> Iterator[Point]:
             yield Point(name, int(images), value)
 
 
-def _results(card: Mapping[str, Any], images: int) -> Iterator[Point]:
-    """Scalar results of a run card as `final/<name>`, a name no curve has."""
+def _results(card: Mapping[str, Any]) -> Iterator[Point]:
+    """Scalar results of a run card as `final/<name>`, a name no curve has.
+
+    A single value stands at 0 images: MLflow then draws bars instead of a line of one point.
+    """
     numbers = {**(card.get("results") or {}), "seconds": card.get("seconds")}
     for name, value in sorted(numbers.items()):
         if isinstance(value, int | float) and math.isfinite(value):
-            yield Point(f"final/{name}", images, float(value))
+            yield Point(f"final/{name}", 0, float(value))
 
 
-def _scores(means: Mapping[tuple[str, str], float], images: int) -> Iterator[Point]:
+def _scores(means: Mapping[tuple[str, str], float]) -> Iterator[Point]:
     for (dataset, metric), value in sorted(means.items()):
         if math.isfinite(value):
-            yield Point(f"{dataset}/{metric}", images, value)
+            yield Point(f"{dataset}/{metric}", 0, value)
 
 
 def _missing(content: ReportContent, means: Mapping[tuple[str, str], float]) -> str:

@@ -58,3 +58,13 @@ class RunRecord:
         datasets = [[use.name, use.content, use.context] for use in self.datasets]
         files = {place: sha256_file(path) for place, path in self.files.items()}
         return digest_json([*shown, points, datasets, files])
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """The list of runs as a reader wants it first: one line per model, sorted by a metric."""
+
+    order: str
+    ascending: bool
+    columns: tuple[str, ...]
+    """Metrics shown beside the run's name."""

@@ -73,6 +73,9 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
         "pdf": {"CreationDate": None, "Creator": "tadsr", "Producer": "tadsr"},
         "png": {"Software": "tadsr"},
     }
+    with style():
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # laid out once, equally for all three files
     paths = []
     for suffix, entries in metadata.items():
         path = folder / f"{name}.{suffix}"

@@ -103,10 +103,12 @@ class Table:
                 body.append(r"\midrule")
             body.append(" & ".join(_latex_cell(cell) for cell in row) + r" \\")
         notes = [rf"\par {latex_escape(note)}" for note in self.notes]
+        # Two columns wide where it must be: a starred float in a one-column paper is harmless.
+        float_name = "table*" if len(self.columns) > 6 else "table"
         lines = [
             r"% needs \usepackage{booktabs}",
-            r"\begin{table}[t]",
-            r"\centering",
+            rf"\begin{{{float_name}}}[t]",
+            r"\centering\small\setlength{\tabcolsep}{4pt}",
             rf"\caption{{{latex_escape(f'{self.title}. {self.caption}')}}}",
             rf"\label{{tab:{self.name}}}",
             rf"\begin{{tabular}}{{{spec}}}",
@@ -117,7 +119,7 @@ class Table:
             r"\bottomrule",
             r"\end{tabular}",
             *([r"\par\smallskip\footnotesize\raggedright", *notes] if notes else []),
-            r"\end{table}",
+            rf"\end{{{float_name}}}",
         ]
         return "\n".join(lines) + "\n"
 

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+import pytest
+from made_up_results import IMAGES, score
+
+from tadsr.plan import Plan
+from tadsr.publish.mapping import leaderboard, map_experiment
+from tadsr.publish.records import RunRecord
+from tadsr.report.content import ReportContent, gather
+
+
+@pytest.fixture
+def content(plan: Plan) -> ReportContent:
+    return gather(plan.experiment, plan.root)
+
+
+@pytest.fixture
+def records(content: ReportContent) -> dict[str, RunRecord]:
+    parent, children = map_experiment(content)
+    return {record.key: record for record in (parent, *children)}
+
+
+def test_one_record_per_model_and_one_above(records: dict[str, RunRecord]) -> None:
+    assert {key: record.status for key, record in records.items()} == {
+        "experiment": "done", "teacher": "done", "bicubic": "done", "teacher-1": "done",
+        "full/seed-0": "done", "full/seed-1": "done", "no_gan/seed-0": "done",
+        "no_gan/seed-1": "diverged",
+    }  # fmt: skip
+
+
+def test_params_are_the_dotted_keys_of_experiment_files(records: dict[str, RunRecord]) -> None:
+    full, without = records["full/seed-1"].params, records["no_gan/seed-0"].params
+    assert full["variant"] == "full" and full["seed"] == "1"
+    assert full["student.losses.adversarial.discriminator"] == "time_aware"
+    assert full["student.training.learning_rate"] == "0.0002"
+    assert full["targets.pairs"] == "384"
+    # What a switched-off loss would have done is no setting of this run.
+    assert without["student.losses.adversarial.weight"] == "0.0"
+    assert "student.losses.adversarial.discriminator" not in without
+
+
+def test_points_are_curves_and_final_values(records: dict[str, RunRecord]) -> None:
+    points = {(p.metric, p.images): p.value for p in records["full/seed-1"].points}
+    mean = sum(score("full", 1, image) for image in IMAGES) / len(IMAGES)
+    assert points == {
+        ("loss/regression", 8): 1.0, ("loss/regression", 16): 0.5,
+        ("loss/regression", 24): 1 / 3, ("loss/regression", 32): 0.25,
+        ("val/mse", 8): 0.5, ("val/mse", 24): 0.5, ("val/mse", 32): 0.5,
+        ("final/seconds", 0): 9.0, ("final/val_mse", 0): 0.01,
+        ("photos/lpips", 0): pytest.approx(mean),
+    }  # fmt: skip
+
+
+def test_what_is_missing_is_named_and_has_no_value(records: dict[str, RunRecord]) -> None:
+    for key in ("bicubic", "full/seed-0"):
+        assert records[key].tags["tadsr.missing"] == "musiq"
+    assert "musiq" in records["experiment"].tags["tadsr.missing"]
+    lost = records["no_gan/seed-1"]
+    assert lost.tags["tadsr.message"] == "loss became nan"
+    assert {p.metric for p in lost.points} == {"loss/regression", "val/mse", "final/seconds"}
+    assert set(lost.files) == {"run.json", "metrics.jsonl"}
+
+
+def test_images_have_the_same_place_in_each_run(records: dict[str, RunRecord]) -> None:
+    places = ["images/photos/a.png", "images/photos/b.png", "scores/photos.parquet"]
+    for key in ("bicubic", "teacher-1", "full/seed-0", "no_gan/seed-0"):
+        assert [p for p in sorted(records[key].files) if p.split("/")[0] in ("images", "scores")] \
+            == places  # fmt: skip
+
+
+def test_the_parent_carries_report_and_words(records: dict[str, RunRecord]) -> None:
+    parent = records["experiment"]
+    assert {"report/index.html", "report/figures/effects.svg", "report/tables/main-photos.md",
+            "comparison/scores.parquet", "experiment.json"} <= set(parent.files)  # fmt: skip
+    assert "| 1 | 2 |" in parent.tags["mlflow.note.content"]
+    assert "no_gan" in parent.tags["mlflow.note.content"]
+
+
+def test_digest_is_of_content_not_of_times(content: ReportContent) -> None:
+    before = {record.key: record.content for record in map_experiment(content)[1]}
+    for path in Path(content.root).rglob("*"):
+        os.utime(path, (1_000_000, 1_000_000))
+    after = {record.key: record for record in map_experiment(content)[1]}
+    assert {key: record.content for key, record in after.items()} == before
+    assert after["teacher"].ended_ms == 1_000_000_000
+    assert after["teacher"].ended_ms - after["teacher"].started_ms == 9000
+    (content.root / "evaluations" / "bicubic" / "photos" / "a.png").write_bytes(b"other")
+    changed = {record.key: record.content for record in map_experiment(content)[1]}
+    assert [key for key in before if before[key] != changed[key]] == ["bicubic"]
+
+
+def test_values_that_are_not_finite_are_left_out(content: ReportContent) -> None:
+    means = {**content.seed_means, ("full", 0, "photos", "musiq"): float("nan")}
+    card = {**content.runs["students/full/seed-0"], "results": {"x": float("inf"), "y": 1.0}}
+    broken = dataclasses.replace(
+        content, seed_means=means, runs={**content.runs, "students/full/seed-0": card}
+    )
+    record = next(r for r in map_experiment(broken)[1] if r.key == "full/seed-0")
+    names = {point.metric for point in record.points}
+    assert "final/y" in names and not {"final/x", "photos/musiq"} & names
+    assert record.tags["tadsr.missing"] == "musiq"
+
+
+def test_a_partial_experiment_has_what_there_is(plan: Plan) -> None:
+    for name in ("comparison/scores.parquet", "comparison/means.parquet",
+                 "comparison/comparisons.parquet", "students/full/seed-1/run.json"):  # fmt: skip
+        (plan.root / name).unlink()
+    card = plan.root / "students" / "full" / "seed-0" / "run.json"
+    card.write_text(json.dumps({**json.loads(card.read_text()), "status": "running"}))
+    parent, children = map_experiment(gather(plan.experiment, plan.root, partial=True))
+    assert {record.key: record.status for record in children} == {
+        "teacher": "done", "full/seed-0": "running", "no_gan/seed-0": "done",
+        "no_gan/seed-1": "diverged",
+    }  # fmt: skip
+    assert parent.status == "running"
+    assert "scores.parquet is missing" in parent.tags["tadsr.holes"]
+
+
+def test_leaderboard_is_sorted_by_the_declared_endpoint(content: ReportContent) -> None:
+    board = leaderboard(content)
+    assert (board.order, board.ascending) == ("photos/lpips", True)
+    assert board.columns == ("photos/lpips", "photos/musiq")
+    undeclared = content.experiment.model_copy(update={"primary": ()})
+    assert leaderboard(dataclasses.replace(content, experiment=undeclared)) == board
