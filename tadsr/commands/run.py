@@ -59,10 +59,10 @@ def run(args: argparse.Namespace) -> int:
         plan = Plan.load(frozen)
         for receipt in stale_receipts(plan):
             receipt.unlink()
-        done_before = fresh_jobs(plan)
+        before = receipt_times(plan)
         monitor = Monitor(plan, args.cores)
         code = monitor.run(snakemake_command(plan, args, profile))
-    return finish(plan, code, time.monotonic() - started, done_before)
+    return finish(plan, code, time.monotonic() - started, before)
 
 
 def freeze_experiment(plan: Plan) -> Path:
@@ -146,7 +146,7 @@ def snakemake_command(plan: Plan, args: argparse.Namespace, profile: Path) -> li
     return command + list(args.snakemake)
 
 
-def finish(plan: Plan, code: int, seconds: float, done_before: set[str]) -> int:
+def finish(plan: Plan, code: int, seconds: float, before: dict[str, int]) -> int:
     """Say what came out, where it lies, and how long it took."""
     name = plan.experiment.name
     done = fresh_jobs(plan)
@@ -162,11 +162,17 @@ def finish(plan: Plan, code: int, seconds: float, done_before: set[str]) -> int:
     if "publish" not in done:  # a dry run, or a part that was asked for
         return 0
     show_results(plan)
-    if done == done_before:
+    if receipt_times(plan) == before:
         print(f"experiment {name}: nothing to do, everything is up to date ({seconds:.0f} s)")
     else:
         print(stage_times(plan, seconds))
     return 0
+
+
+def receipt_times(plan: Plan) -> dict[str, int]:
+    """When each receipt was written: a job that ran has written its own anew."""
+    paths = {job: plan.receipt(job) for job in plan.jobs}
+    return {job: path.stat().st_mtime_ns for job, path in paths.items() if path.is_file()}
 
 
 def failed_jobs(plan: Plan) -> list[str]:
@@ -182,4 +188,4 @@ def show_results(plan: Plan) -> None:
 
     print(main_tables_text(plan.root, plan.experiment))
     print(f"report: {plan.receipt('report').resolve()}")
-    print(f"MLflow: {open_command()}")
+    print(f"MLflow: {open_command(plan.root.parent)}")
