@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; a user's mistake is one line on stderr and a non-zero exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     command = next((a for a in arguments if not a.startswith("-")), None)
-    _quiet_libraries()
+    _set_environment()
     try:
         parser = build_parser(command)
         if command == "run":
@@ -70,8 +70,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _quiet_libraries() -> None:
-    """Silence notices of libraries that say nothing about the experiment."""
+def _set_environment() -> None:
+    """Before any library is imported: threads that wait politely, and no idle notices."""
+    # Spinning threads make a training on all cores several times slower as soon as anything
+    # else runs beside it (benchmarks/thread_waiting.py).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
