@@ -72,8 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _set_environment() -> None:
     """Before any library is imported: threads that wait politely, and no idle notices."""
-    # Spinning threads make a training on all cores several times slower as soon as anything
-    # else runs beside it (benchmarks/thread_waiting.py).
+    # Spinning threads slow a training on all cores down as soon as anything else runs beside it
+    # (benchmarks/thread_waiting.py).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

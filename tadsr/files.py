@@ -74,9 +74,9 @@ def canonical_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def write_json(path: Path | str, value: Any) -> None:
-    """Write `value` as indented JSON with sorted keys, in one step."""
-    write_text(path, json.dumps(value, sort_keys=True, indent=1, allow_nan=False) + "\n")
+def write_json(path: Path | str, value: Any, *, sort_keys: bool = True) -> None:
+    """Write `value` as indented JSON, in one step; `sort_keys=False` keeps the order it has."""
+    write_text(path, json.dumps(value, sort_keys=sort_keys, indent=1, allow_nan=False) + "\n")
 
 
 def read_json(path: Path | str) -> Any:

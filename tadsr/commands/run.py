@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
@@ -69,8 +70,9 @@ def freeze_experiment(plan: Plan) -> Path:
     """Write experiment.json if it would change; the DAG reads that, whatever is edited later."""
     path = plan.root / "experiment.json"
     frozen = freeze(plan.experiment)
-    if not path.is_file() or read_json(path) != frozen:
-        write_json(path, frozen)
+    text = json.dumps(frozen)  # the order of test sets and variants is that of the tables
+    if not path.is_file() or json.dumps(read_json(path)) != text:
+        write_json(path, frozen, sort_keys=False)
     return path
 
 

@@ -112,8 +112,7 @@ def _network(
 
 NETWORKS: dict[str, NetworkSpec] = {
     #                  width mult          blocks attention         head depth embed window mlp
-    "nano":  _network(  32, (1,),            1, (16,),              16,   2,   32,   8,   2.0),
-    "tiny":  _network(  64, (1,),            1, (16,),              16,   2,   64,   8,   2.0),
+    "tiny":  _network(  64, (1,),            1, (),                 32,   2,   32,   8,   2.0),
     "small": _network(  96, (1, 2),          1, (16, 8),            24,   2,   96,   8,   4.0),
     "paper": _network( 160, (1, 2, 2, 4),    2, (64, 32, 16, 8),    32,   2,  192,   8,   4.0),
 }  # fmt: skip

@@ -88,7 +88,7 @@ def status(name: str) -> Present | Missing:
         if isinstance(found, Present):
             return found
     else:
-        found = Missing(name, f"weights '{name}' are not at {path}")
+        found = Missing(name, f"weights '{name}' are not here")
     shipped = _local_source(entry)
     if shipped is not None:
         return Present(name, shipped, verified=True)

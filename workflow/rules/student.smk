@@ -7,6 +7,7 @@ rule student:
     params:
         experiment=E,
         digest=lambda wildcards: JOBS[f"student/{wildcards.job}"].digest,
+    priority: 10  # trainings before evaluations, so that none is left over at the end
     threads: lambda wildcards: JOBS[f"student/{wildcards.job}"].threads
     resources:
         mem_mb=2000,
