@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-fast lint format ui clean-demo
+.PHONY: demo test test-fast lint format
 
 demo: $(STAMP)
 	@$(BIN)/tadsr run ablations/demo.yaml
@@ -24,9 +24,6 @@ lint: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-
-ui: $(STAMP)
-	@$(BIN)/tadsr ui
 
 # Installed when the stamp is newer than what was installed from; a broken install leaves no stamp.
 $(STAMP): requirements.lock pyproject.toml

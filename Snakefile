@@ -6,7 +6,7 @@ from tadsr.plan import Plan
 PLAN = Plan.load(config.get("experiment", "ablations/demo.yaml"))
 E = PLAN.argument
 JOBS = PLAN.jobs
-RECEIPT = {job: str(PLAN.receipt(job)) for job in JOBS}
+RECEIPT = {job: str(PLAN.output(job)) for job in JOBS}
 INPUTS = {job.id: [RECEIPT[name] for name in job.inputs] for job in JOBS.values()}
 RECEIPTS = f"{PLAN.root}/jobs"
 LOGS = f"{PLAN.root}/logs"

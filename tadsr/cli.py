@@ -8,9 +8,10 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from tadsr import __version__
-from tadsr.errors import TadsrError
+from tadsr.errors import ConfigError, TadsrError
 
 COMMANDS = {
     "run": "the whole experiment, from data to report",
@@ -30,9 +31,16 @@ COMMANDS = {
 """In the order of the data's way."""
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, like all errors here."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message} (see `{self.prog} --help`)")
+
+
 def build_parser(command: str | None) -> argparse.ArgumentParser:
     """The parser; only the module of `command` is imported, so that start-up stays fast."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="tadsr",
         description="Ablation and benchmark suite for one-step diffusion super-resolution.",
     )

@@ -35,6 +35,8 @@ def nearest(word: str, names: list[str]) -> str:
     """Return `` (did you mean 'x'?)`` for the closest of `names`, else the list of valid names."""
     import difflib
 
+    if not names:
+        return "there is none to choose from"
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
     if close:
         return f"did you mean '{close[0]}'?"

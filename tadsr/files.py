@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
         temporary.chmod(0o644)
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise TadsrError(
@@ -56,11 +56,16 @@ def remove_leftovers(folder: Path | str, *, older_than: float = 0.0) -> None:
     Call it while holding the folder's lock, or with an age in seconds that no write takes.
     """
     horizon = time.time() - older_than
-    for path in Path(folder).rglob(f"{TEMPORARY_PREFIX}*"):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        elif path.stat().st_mtime <= horizon:
-            path.unlink(missing_ok=True)
+    # os.walk and not rglob: another process may remove what is being looked at.
+    for place, folders, files in os.walk(folder):
+        for path in (Path(place, n) for n in (*folders, *files) if n.startswith(TEMPORARY_PREFIX)):
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime > horizon:
+                    continue
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink()
 
 
 def write_text(path: Path | str, text: str) -> None:
@@ -84,7 +89,7 @@ def read_json(path: Path | str) -> Any:
     path = Path(path)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+    except ValueError as error:  # not JSON, or not even UTF-8
         raise TadsrError(f"{path}: not valid JSON ({error}); delete it and run again") from error
 
 
@@ -109,6 +114,21 @@ def digest_files(folder: Path | str, patterns: tuple[str, ...] = ("*",)) -> str:
         if not p.name.startswith(TEMPORARY_PREFIX)
     }
     return digest_json(listing)
+
+
+def is_locked(path: Path | str) -> bool:
+    """Whether a process holds the lock on `path`; writes nothing, so copies may be read-only."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
 
 
 class Lock:

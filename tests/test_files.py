@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import subprocess
 import sys
@@ -12,7 +13,16 @@ from pathlib import Path
 import pytest
 
 from tadsr.errors import LockedError, TadsrError
-from tadsr.files import Lock, atomic_path, digest_files, digest_json, write_json, write_text
+from tadsr.files import (
+    Lock,
+    atomic_path,
+    digest_files,
+    digest_json,
+    is_locked,
+    remove_leftovers,
+    write_json,
+    write_text,
+)
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -23,6 +33,29 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
         raise RuntimeError
     assert target.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_leftovers_that_are_young_belong_to_a_living_process(tmp_path: Path) -> None:
+    old, young, folder = (tmp_path / f"a/.tmp-{name}" for name in ("old", "young", "model"))
+    folder.mkdir(parents=True)
+    old.write_text("")
+    young.write_text("")
+    os.utime(old, (0, 0))
+    remove_leftovers(tmp_path, older_than=600)
+    assert sorted((tmp_path / "a").iterdir()) == [folder, young]
+    remove_leftovers(tmp_path)
+    assert list((tmp_path / "a").iterdir()) == []
+
+
+def test_asking_whether_a_lock_is_held_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / ".lock"
+    assert not is_locked(path)
+    assert not path.exists()
+    with Lock(path, "a run"):
+        before = path.read_text()
+        assert is_locked(path)
+        assert path.read_text() == before
+    assert not is_locked(path)
 
 
 def test_a_full_disk_is_one_line(tmp_path: Path) -> None:

@@ -95,8 +95,7 @@ def job_context(plan: Plan, job: Job) -> Iterator[JobContext]:
         raise
     finally:
         progress_path.unlink(missing_ok=True)
-    if job.id != "report":
-        write_receipt(plan, job.id, context.cells)
+    write_receipt(plan, job.id, context.cells)
     wall = started + time.monotonic() - begun
     timing = {"seconds": round(wall, 2), "startup": round(context.startup or started, 2)}
     write_json(plan.log(job.id).with_suffix(".time.json"), timing)

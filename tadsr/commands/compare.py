@@ -11,7 +11,7 @@ from tadsr.commands.common import add_job_arguments, job_context, load_plan, sel
 from tadsr.files import atomic_path, write_json
 from tadsr.plan import Plan
 from tadsr.plan.artefacts import comparison_content
-from tadsr.runs.folder import read_card
+from tadsr.plan.receipts import current_card
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +47,10 @@ def compare_all(plan: Plan) -> Path:
     cells = grid_cells(plan)
     students = [f"{c['variant']}/seed-{c['seed']}" for c in cells if c["status"] == "done"]
     upscalers = [*experiment.evaluation.models, *students]
-    gathered = gather(plan.root, list(experiment.data.test), upscalers)
+    scored: set[tuple[str, str]] = set()
+    gathered = gather(plan.root, list(experiment.data.test), upscalers,
+                      accept=lambda identity: is_current(plan, identity, scored))  # fmt: skip
+    mark_unscored(plan, cells, scored)
     write_parquet(folder / "scores.parquet", gathered.frame)
     write_json(folder / "cards.json", gathered.cards)
     write_json(folder / "missing.json", gathered.missing)
@@ -57,11 +60,41 @@ def compare_all(plan: Plan) -> Path:
     return folder
 
 
+def is_current(plan: Plan, identity: dict[str, Any], scored: set[tuple[str, str]]) -> bool:
+    """Whether scores are of the models and images of now; notes those that are in `scored`.
+
+    A job that failed may have left the scores of an earlier recipe.
+    """
+    from tadsr.commands.evaluate import score_identity
+    from tadsr.errors import TadsrError
+
+    name, dataset = str(identity.get("upscaler")), str(identity.get("dataset"))
+    try:
+        now = score_identity(plan, name, dataset)
+    except TadsrError:  # what it was made from is not there with the settings of now
+        return False
+    if any(identity.get(key) != value for key, value in now.items()):
+        return False
+    scored.add((name, dataset))
+    return True
+
+
+def mark_unscored(plan: Plan, cells: list[dict[str, Any]], scored: set[tuple[str, str]]) -> None:
+    """A student that is trained but has no scores of now is a hole like any other."""
+    for cell in cells:
+        name = f"{cell['variant']}/seed-{cell['seed']}"
+        lacking = [
+            dataset for dataset in plan.experiment.data.test if (name, dataset) not in scored
+        ]
+        if cell["status"] == "done" and lacking:
+            cell["status"], cell["message"] = "failed", f"not evaluated on {', '.join(lacking)}"
+
+
 def grid_cells(plan: Plan) -> list[dict[str, Any]]:
     """What became of each cell of the grid, from its run card."""
     rows = []
     for cell in plan.experiment.cells():
-        card = read_card(plan.student(cell.name)) or {}
+        card = current_card(plan, f"students/{cell.name}") or {}
         status = card.get("status", "missing")
         rows.append({
             "variant": cell.variant, "seed": cell.seed,
@@ -90,7 +123,8 @@ def write_statistics(
         scores, experiment.reference,
         [(endpoint.dataset, endpoint.metric) for endpoint in experiment.primary],
         directions=directions, diverged=diverged,
-        margins={e.metric: e.margin for e in experiment.primary if e.margin is not None},
+        margins={(e.dataset, e.metric): e.margin for e in experiment.primary
+                 if e.margin is not None},
     ) if comparable else []  # fmt: skip
     write_parquet(folder / "means.parquet", to_frame(summaries, Summary))
     write_parquet(folder / "comparisons.parquet", to_frame(comparisons, Comparison))

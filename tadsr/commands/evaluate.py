@@ -15,11 +15,10 @@ from tadsr.commands.common import (
     selected_jobs,
     work_through,
 )
-from tadsr.errors import TadsrError
 from tadsr.files import Lock, remove_leftovers, sha256_file
 from tadsr.plan import Plan, recipes
-from tadsr.plan.receipts import content_of
-from tadsr.runs.folder import lock_path, read_card
+from tadsr.plan.receipts import content_of, current_card
+from tadsr.runs.folder import lock_path
 
 if TYPE_CHECKING:
     from tadsr.evaluation import Upscaler
@@ -43,19 +42,33 @@ def evaluate_upscaler(context: JobContext, name: str) -> None:
     """Score one upscaler on every test set; a diverged student is recorded and left out."""
     plan = context.plan
     folder = plan.evaluation(name)
-    content = upscaler_content(plan, name)
-    if content is None:
+    if upscaler_content(plan, name) is None:
         print(f"evaluate {name}: diverged, nothing to evaluate", flush=True)
         context.record(name, "diverged", "")
         return
     with Lock(lock_path(folder), f"evaluating {name}", wait=True):
         remove_leftovers(folder)
         for dataset in plan.experiment.data.test:
-            digest = evaluate_on(context, name, content, dataset)
+            digest = evaluate_on(context, name, dataset)
             context.record(f"{name}@{dataset}", "done", digest)
 
 
-def evaluate_on(context: JobContext, name: str, content: str, dataset: str) -> str:
+def score_identity(plan: Plan, name: str, dataset: str) -> dict[str, str]:
+    """What determines the images of an upscaler on a test set; stored with them and the scores.
+
+    Raises:
+        TadsrError: the model or the data set is not there with the settings of now.
+    """
+    return {
+        "upscaler": name,
+        "upscaler_content": upscaler_content(plan, name) or "diverged",
+        "dataset": dataset,
+        "dataset_content": content_of(plan, f"data/{dataset}"),
+        "recipe": recipes.evaluation(plan.experiment, name, dataset).digest,
+    }
+
+
+def evaluate_on(context: JobContext, name: str, dataset: str) -> str:
     """Score one upscaler on one test set; returns the digest of the score file."""
     from tadsr.evaluation import evaluate_dataset
 
@@ -64,13 +77,7 @@ def evaluate_on(context: JobContext, name: str, content: str, dataset: str) -> s
     device = choose_device(experiment.execution.device)
     context.work_begins()
     folder = plan.evaluation(name)
-    identity = {
-        "upscaler": name,
-        "upscaler_content": content,
-        "dataset": dataset,
-        "dataset_content": content_of(plan, "data", dataset),
-        "recipe": recipes.evaluation(experiment, name, dataset).digest,
-    }
+    identity = score_identity(plan, name, dataset)
     scores = folder / f"{dataset}.parquet"
     outcome = evaluate_dataset(
         upscaler_factory(plan, name, device), plan.dataset(dataset), scores, folder / dataset,
@@ -89,11 +96,11 @@ def upscaler_content(plan: Plan, name: str) -> str | None:
     """Content digest of what an upscaler was made from; None if that student diverged."""
     if name == "bicubic":
         return "bicubic"
-    folder = plan.teacher if name.startswith("teacher-") else plan.student(name)
-    card = read_card(folder)
-    if card is None or card["status"] not in ("done", "diverged"):
-        raise TadsrError(f"{folder}: no finished model there; run `tadsr run` first")
-    return None if card["status"] == "diverged" else str(card["content"])
+    run = "teacher" if name.startswith("teacher-") else f"students/{name}"
+    card = current_card(plan, run)
+    if card is not None and card["status"] == "diverged":
+        return None
+    return content_of(plan, run)
 
 
 def upscaler_factory(plan: Plan, name: str, device: str) -> Callable[[], Upscaler]:

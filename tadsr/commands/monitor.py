@@ -19,9 +19,8 @@ SECONDS_BETWEEN_LINES = 15.0
 class Monitor:
     """Runs Snakemake and tells how far the experiment is."""
 
-    def __init__(self, plan: Plan, cores: int) -> None:
+    def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.cores = cores
         self.log = plan.root / "logs" / "snakemake.log"
         self._begun = time.monotonic()
         self._shown = ""
@@ -34,8 +33,8 @@ class Monitor:
         command can go on after a kill; its jobs hold locks of their own.
         """
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        bin_folder = str(Path(sys.executable).parent)
-        environment = {**os.environ, "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"}
+        search = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+        environment = {**os.environ, "PATH": search}
         self._cost_at_start = self._cost_done()
         with self.log.open("w", encoding="utf-8") as log:
             process = subprocess.Popen(

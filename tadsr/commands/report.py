@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from tadsr.commands.common import add_job_arguments, job_context, load_plan, selected_jobs
+from tadsr.plan.receipts import fresh_jobs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,9 +20,12 @@ def run(args: argparse.Namespace) -> int:
     from tadsr.report import build_report, main_tables_text
 
     plan = load_plan(args)
-    if args.partial:
+    if args.partial and "report" in fresh_jobs(plan):
+        page = plan.output("report")  # whole already: what failed comes after it
+    elif args.partial:
         from tadsr.commands.compare import compare_all
 
+        plan.receipt("report").unlink(missing_ok=True)
         compare_all(plan)
         page = build_report(plan.experiment, plan.root, partial=True)
     else:

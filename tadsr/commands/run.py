@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
 from tadsr.commands.common import add_experiment_arguments
 from tadsr.commands.monitor import Monitor, stage_times
@@ -30,6 +31,9 @@ from tadsr.runs.folder import read_card
 LEFTOVER_AGE = 600.0
 """Seconds after which a temporary file is a killed process's."""
 
+USAGE = 2
+"""Snakemake's exit code for flags that it does not know."""
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -38,32 +42,74 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_experiment_arguments(parser)
     parser.add_argument("--profile", default="local",
                         help="folder in workflow/profiles, or a path (default: local)")  # fmt: skip
-    parser.add_argument("--cores", type=int, default=os.cpu_count() or 1,
-                        help="processor cores to use (default: all)")  # fmt: skip
+    parser.add_argument("--cores", type=positive,
+                        help="processor cores to use (default: all of this machine)")  # fmt: skip
+    parser.add_argument("-n", "--dry-run", action="store_true",
+                        help="list the jobs that would run, change nothing")  # fmt: skip
     parser.add_argument("--offline", action="store_true",
                         help="do not try to download metric weights")  # fmt: skip
-    parser.epilog = "Any other flag goes to Snakemake, such as --dry-run or --forcerun teacher."
+    parser.epilog = "Any other flag goes to Snakemake, such as --until teacher."
+
+
+def positive(text: str) -> int:
+    """A whole number from 1 on, as a command-line argument."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1 on")
+    return int(text)
 
 
 def run(args: argparse.Namespace) -> int:
     """Freeze the experiment, fetch weights, run the DAG, and show what came out."""
-    started = time.monotonic()
-    plan = Plan.load(args.experiment, args.overrides, args.results)
+    started, since = time.monotonic(), time.time()
     if Path(args.experiment).suffix == ".json" and args.overrides:
         raise ConfigError("--set: give overrides with the YAML file, not with experiment.json")
+    plan = Plan.load(args.experiment, args.overrides, args.results)
     profile = find_profile(args.profile)
+    if args.dry_run:
+        return show_stale(plan)
+    make_root(plan)
     with Lock(plan.root / ".lock", f"experiment {plan.experiment.name}"):
         remove_leftovers(plan.root, older_than=LEFTOVER_AGE)
         frozen = freeze_experiment(plan)
         if not args.offline:
             fetch_weights(plan)
         plan = Plan.load(frozen)
-        for receipt in stale_receipts(plan):
-            receipt.unlink()
+        clear_notes(plan)
+        for job in stale_jobs(plan):
+            plan.receipt(job).unlink(missing_ok=True)
+            plan.output(job).unlink(missing_ok=True)
         before = receipt_times(plan)
-        monitor = Monitor(plan, args.cores)
+        monitor = Monitor(plan)
         code = monitor.run(snakemake_command(plan, args, profile))
-    return finish(plan, code, time.monotonic() - started, before)
+    if code != 0:
+        fail(plan, code, since)
+    return finish(plan, time.monotonic() - started, before)
+
+
+def make_root(plan: Plan) -> None:
+    """Make the results folder; one that cannot be made is a mistake on the command line."""
+    try:
+        plan.root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"--results: {plan.root} cannot be made ({error.strerror}); choose another folder"
+        ) from error
+
+
+def clear_notes(plan: Plan) -> None:
+    """Drop what an earlier run noted of progress and failures; who is at work notes it anew."""
+    for pattern in ("**/*.failed", "**/*.progress.json"):
+        for path in (plan.root / "logs").glob(pattern):
+            path.unlink(missing_ok=True)
+
+
+def show_stale(plan: Plan) -> int:
+    """Print the jobs that a run would do."""
+    jobs = stale_jobs(plan)
+    for job in jobs:
+        print(f"would run: {job}")
+    print(f"experiment {plan.experiment.name}: {len(jobs)} of {len(plan.jobs)} jobs to do")
+    return 0
 
 
 def freeze_experiment(plan: Plan) -> Path:
@@ -98,8 +144,8 @@ def fetch_weights(plan: Plan) -> None:
             print(f"  {name} is missing: {state}", flush=True)
 
 
-def stale_receipts(plan: Plan) -> list[Path]:
-    """Receipts that no longer agree with what is on disk, and all that follow from them.
+def stale_jobs(plan: Plan) -> list[str]:
+    """Jobs whose receipts are missing or do not agree with what is on disk, and what follows.
 
     Such as those of a run folder that is gone, of weights that came or went, or of a job that was
     killed while it was done again. What follows must go too: Snakemake does not make a missing
@@ -111,7 +157,7 @@ def stale_receipts(plan: Plan) -> list[Path]:
         agrees = job.id in fresh and agrees_with_disk(plan, job)
         if stale.intersection(job.inputs) or not agrees:
             stale.add(job.id)
-    return [plan.receipt(job) for job in stale if plan.receipt(job).is_file()]
+    return [job for job in plan.jobs if job in stale]
 
 
 def agrees_with_disk(plan: Plan, job: Job) -> bool:
@@ -143,25 +189,40 @@ def snakemake_command(plan: Plan, args: argparse.Namespace, profile: Path) -> li
     """The one way Snakemake is called."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
     command += ["--workflow-profile", str(profile), "--config", f"experiment={plan.argument}"]
-    if profile.name == "local":
-        command += ["--cores", str(args.cores)]
+    if args.cores or profile.name == "local":
+        command += ["--cores", str(args.cores or os.cpu_count() or 1)]
     return command + list(args.snakemake)
 
 
-def finish(plan: Plan, code: int, seconds: float, before: dict[str, int]) -> int:
+def fail(plan: Plan, code: int, since: float) -> NoReturn:
+    """Say which jobs failed and why, and where to find what there is.
+
+    Raises:
+        ConfigError: Snakemake did not understand its flags (its exit code 2).
+        TadsrError: otherwise.
+    """
+    log = plan.root / "logs" / "snakemake.log"
+    said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or [""]
+    if code == USAGE:
+        raise ConfigError(f"Snakemake: {said[-1].split('error: ')[-1]} (log: {log})")
+    failed = failed_jobs(plan, since)
+    for line in failed or [f"Snakemake: {said[-1]}"]:
+        print(f"failed: {line}")
+    left = len(plan.jobs) - len(fresh_jobs(plan))
+    page = plan.output("report")
+    partial = f"; what there is: {page}" if page.is_file() else ""
+    raise TadsrError(
+        f"experiment {plan.experiment.name}: {left} of {len(plan.jobs)} jobs are not done"
+        f"{partial}; the same command goes on (log: {log})"
+    )
+
+
+def finish(plan: Plan, seconds: float, before: dict[str, int]) -> int:
     """Say what came out, where it lies, and how long it took."""
     name = plan.experiment.name
     done = fresh_jobs(plan)
-    if code != 0:
-        for line in failed_jobs(plan):
-            print(f"failed: {line}")
-        page = plan.receipt("report")
-        partial = f"; what there is: {page}" if page.is_file() else ""
-        raise TadsrError(
-            f"experiment {name}: {len(plan.jobs) - len(done)} of {len(plan.jobs)} jobs are not "
-            f"done{partial}; the same command goes on (log: {plan.root}/logs/snakemake.log)"
-        )
-    if "publish" not in done:  # a dry run, or a part that was asked for
+    if "publish" not in done:  # a part that was asked for
+        print(f"experiment {name}: {len(done)} of {len(plan.jobs)} jobs are done")
         return 0
     show_results(plan)
     if receipt_times(plan) == before:
@@ -177,10 +238,20 @@ def receipt_times(plan: Plan) -> dict[str, int]:
     return {job: path.stat().st_mtime_ns for job, path in paths.items() if path.is_file()}
 
 
-def failed_jobs(plan: Plan) -> list[str]:
-    """One line per failed job: its reason and its log."""
-    reasons = {job.id: failure_of(plan, job) for job in plan.jobs.values()}
-    return [f"{job}: {reason}" for job, reason in reasons.items() if reason]
+def failed_jobs(plan: Plan, since: float) -> list[str]:
+    """One line per job that failed since then: its reason and its log.
+
+    A job that was killed leaves no reason, but a log and no receipt.
+    """
+    lines = []
+    for job in plan.jobs.values():
+        reason, log = failure_of(plan, job), plan.log(job.id)
+        started = log.is_file() and log.stat().st_mtime >= since
+        if not reason and started and not plan.output(job.id).is_file():
+            reason = f"it ended without a word, killed or out of memory (log: {log})"
+        if reason:
+            lines.append(f"{job.id}: {reason}")
+    return lines
 
 
 def show_results(plan: Plan) -> None:
@@ -189,5 +260,5 @@ def show_results(plan: Plan) -> None:
     from tadsr.report import main_tables_text
 
     print(main_tables_text(plan.root, plan.experiment))
-    print(f"report: {plan.receipt('report').resolve()}")
+    print(f"report: {plan.output('report').resolve()}")
     print(f"MLflow: {open_command(plan.root.parent)}")

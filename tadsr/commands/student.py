@@ -41,8 +41,8 @@ def train_cell(context: JobContext, cell: Cell) -> None:
     recipe = recipes.student(plan.experiment, cell).as_dict()
     pool_name = recipes.pool_name(plan.experiment, cell.targets)
     upstream = {
-        "targets": content_of(plan, f"targets/{pool_name}", pool_name),
-        "teacher": content_of(plan, "teacher", "teacher"),
+        "targets": content_of(plan, f"targets/{pool_name}"),
+        "teacher": content_of(plan, "teacher"),
     }
     folder = plan.student(cell.name)
     with Run.open(folder, recipe, upstream, root=plan.root, content=model_content) as student:

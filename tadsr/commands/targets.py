@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
         with job_context(plan, job) as context:
             spec = plan.targets(job.name)
             folder = plan.root / "targets" / job.name
-            upstream = {"teacher": content_of(plan, "teacher", "teacher")}
+            upstream = {"teacher": content_of(plan, "teacher")}
             with Run.open(folder, recipes.pool(experiment, spec).as_dict(), upstream,
                           root=plan.root, content=pool_content) as pool:  # fmt: skip
                 if not pool.finished:

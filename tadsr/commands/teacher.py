@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     for job in selected_jobs(plan, args, "teacher"):
         with job_context(plan, job) as context:
             recipe = recipes.teacher(plan.experiment).as_dict()
-            upstream = {name: content_of(plan, "data", name) for name in ("train", "val")}
+            upstream = {name: content_of(plan, f"data/{name}") for name in ("train", "val")}
             with Run.open(plan.teacher, recipe, upstream, root=plan.root,
                           content=model_content) as teacher:  # fmt: skip
                 if not teacher.finished:

@@ -39,7 +39,7 @@ def compare(
     *,
     directions: Mapping[str, str] | None = None,
     diverged: Mapping[str, Collection[int]] | None = None,
-    margins: Mapping[str, float] | None = None,
+    margins: Mapping[Endpoint, float] | None = None,
     resamples: int = RESAMPLES,
 ) -> list[Comparison]:
     """Compare every other variant with `reference` at every (dataset, metric).
@@ -54,8 +54,9 @@ def compare(
         directions: metric to `higher` or `lower`; what is not in it is looked up in
             `tadsr.config.metrics.METRICS`.
         diverged: variant to the seeds whose training diverged.
-        margins: metric to the smallest difference worth knowing, in the metric's units; decides
-            between `no difference shown` and `under-powered` (see `tadsr.compare.verdicts`).
+        margins: (dataset, metric) to the smallest difference worth knowing, in the metric's
+            units; decides between `no difference shown` and `under-powered` (see
+            `tadsr.compare.verdicts`).
         resamples: bootstrap resamples behind each weights claim.
 
     Returns:

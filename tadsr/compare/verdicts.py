@@ -87,7 +87,9 @@ def seeds_needed(effect: float, level: float) -> int | None:
     return high
 
 
-def judge(comparisons: Sequence[Comparison], margins: Mapping[str, float]) -> list[Comparison]:
+def judge(
+    comparisons: Sequence[Comparison], margins: Mapping[tuple[str, str], float]
+) -> list[Comparison]:
     """Fill in `p_adjusted`, `family`, the power numbers, `verdict` and `text`.
 
     The family is every primary comparison, those without a number too: what was declared counts,
@@ -106,7 +108,8 @@ def judge(comparisons: Sequence[Comparison], margins: Mapping[str, float]) -> li
         shown = None if comparison.p_value is None else p_adjusted
         numbers = replace(comparison, p_adjusted=shown, family=len(primary))
         numbers = _with_power(numbers, level)
-        judged.append(_worded(numbers, _word(numbers, p_adjusted, margins.get(numbers.metric))))
+        margin = margins.get((numbers.dataset, numbers.metric))
+        judged.append(_worded(numbers, _word(numbers, p_adjusted, margin)))
     return judged
 
 

@@ -39,6 +39,8 @@ class DatasetSpec(Config):
     def _complete(self) -> DatasetSpec:
         if self.kind in ("folder", "pairs") and self.path is None:
             raise ValueError(f"kind '{self.kind}' needs 'path'")
+        if self.kind == "photos" and self.path is not None:
+            raise ValueError("kind 'photos' takes no 'path'; images on disk are kind 'folder'")
         if self.kind == "photos" and self.split is None:
             raise ValueError("kind 'photos' needs 'split' (train, val or test)")
         if self.kind in ("photos", "folder") and self.degradation is None:
@@ -53,7 +55,7 @@ class DataSpec(Config):
 
     train: DatasetSpec = DatasetSpec(split="train", degradation="bicubic", crop=64)
     val: DatasetSpec = DatasetSpec(split="val", degradation="bicubic", crop=64)
-    test: dict[Name, DatasetSpec]
+    test: dict[Name, DatasetSpec] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _usable(self) -> DataSpec:
@@ -161,6 +163,10 @@ class TeacherSpec(Config):
         return data
 
 
+RESERVED = ("bicubic", "baselines")
+"""Names that models and jobs other than students have; so has all that begins with teacher-."""
+
+
 class Endpoint(Config):
     """A (data set, metric) declared before the experiment as what counts."""
 
@@ -184,10 +190,13 @@ class EvaluationSpec(Config):
     models: tuple[str, ...] = ("bicubic", "teacher-15", "teacher-1")
     """`bicubic`, or `teacher-N`: the teacher in N steps (1, or as many as it was trained for)."""
     preset: Literal["paper", "classic"] = "paper"
-    metrics: tuple[str, ...] = ("psnr", "ssim", "lpips", "clipiqa", "musiq", "niqe")
+    metrics: tuple[str, ...] = Field(
+        default=("psnr", "ssim", "lpips", "clipiqa", "musiq", "niqe"), min_length=1
+    )
     visual_images: Positive = 4
     """Images per test set shown in the report's visual grids."""
     threads: Positive = 1
+    """CPU threads, fixed because another number gives other last digits."""
 
     @field_validator("metrics")
     @classmethod
@@ -252,6 +261,14 @@ class Experiment(Config):
     def _distinct_seeds(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
         return _no_duplicates("seed", seeds)
 
+    @field_validator("variants")
+    @classmethod
+    def _free_names(cls, variants: dict[str, Variant]) -> dict[str, Variant]:
+        for name in variants:
+            if name in RESERVED or name.startswith("teacher-") or "--seed-" in name:
+                raise ValueError(f"variant name '{name}' is reserved; choose another")
+        return variants
+
     @model_validator(mode="after")
     def _consistent(self) -> Experiment:
         if self.reference not in self.variants:
@@ -264,6 +281,18 @@ class Experiment(Config):
             if endpoint.metric not in self.evaluation.metrics:
                 known = nearest(endpoint.metric, list(self.evaluation.metrics))
                 raise _at("primary", f"metric '{endpoint.metric}' is not evaluated: {known}")
+            without_hr = self.data.test[endpoint.dataset].kind == "lr_only"
+            if without_hr and METRICS[endpoint.metric].needs_reference:
+                raise _at(
+                    "primary", f"{endpoint.metric} cannot be computed: '{endpoint.dataset}' has "
+                    "no HR images; choose a metric without reference or another data set",
+                )  # fmt: skip
+        without_hr = all(spec.kind == "lr_only" for spec in self.data.test.values())
+        if without_hr and all(METRICS[name].needs_reference for name in self.evaluation.metrics):
+            raise _at(
+                "evaluation.metrics", "none can be computed: no test set has HR images; "
+                "add a metric without reference, such as musiq",
+            )  # fmt: skip
         steps = {1, self.teacher.schedule.num_train_timesteps}
         for model in self.evaluation.models:
             if model != "bicubic" and int(model.split("-")[1]) not in steps:

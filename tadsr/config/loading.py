@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from tadsr.config.experiment import Experiment
-from tadsr.errors import ConfigError, nearest
+from tadsr.errors import ConfigError, TadsrError, nearest
 
 Path_ = tuple[str, ...]
 Origins = dict[Path_, str]
@@ -50,6 +50,10 @@ def load_experiment(path: Path | str, overrides: Sequence[str] = ()) -> Experime
     if path.suffix == ".json":
         return _load_frozen(path, overrides)
     document = _read_with_extends(path)
+    if not document.values:
+        raise ConfigError(
+            f"{path}: the file is empty; `tadsr schema --defaults` shows every setting"
+        )
     _apply_overrides(document, overrides)
     variants = _collect_variants(document, path.parent)
     document.values["variants"] = {
@@ -79,9 +83,17 @@ def _load_frozen(path: Path, overrides: Sequence[str]) -> Experiment:
 
     if not path.is_file():
         raise ConfigError(f"{path}: no such experiment file; run `tadsr run` first")
-    document = _Document(str(path), read_json(path))
+    try:
+        values = read_json(path)
+    except TadsrError as error:
+        raise ConfigError(str(error)) from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected an object of settings; run `tadsr run` with the YAML")
+    document = _Document(str(path), values)
     _apply_overrides(document, overrides)
-    return _validate(document)
+    experiment = _validate(document)
+    _check_variants(experiment, document, dict.fromkeys(experiment.variants, document))
+    return experiment
 
 
 def _read_with_extends(path: Path, depth: int = 0) -> _Document:
@@ -107,6 +119,8 @@ def _merge(base: dict[str, Any], top: Mapping[str, Any]) -> None:
 
 
 def _read_yaml(path: Path) -> _Document:
+    if path.is_dir():
+        raise ConfigError(f"{path}: is a folder; give an experiment file (YAML)")
     if not path.is_file():
         folder = path.parent if path.parent.is_dir() else Path()
         names = [str(p) for p in sorted(folder.glob("*.yaml"))]
@@ -127,6 +141,10 @@ def _read_yaml(path: Path) -> _Document:
         raise ConfigError(f"{path}{line}: not valid YAML: {problem}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path}: an alias (*name) stands inside its own anchor") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
     return document
 
 
@@ -161,15 +179,27 @@ def _apply_overrides(document: _Document, overrides: Sequence[str]) -> None:
         if not sign or not key.strip():
             raise ConfigError(f"--set {override}: expected key=value, such as student.ema=0.99")
         try:
-            value = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
-        except yaml.YAMLError as error:
+            node = yaml.compose(text, Loader=_Loader)
+            value = None if node is None else _construct(node, (), _Document(f"--set {override}"))
+        except (yaml.YAMLError, RecursionError) as error:
             raise ConfigError(f"--set {override}: the value is not valid YAML") from error
         path = tuple(key.strip().split("."))
+        _refuse_list_parts(document, path, override)
         _set(document.values, path, value)
         below = [p for p in document.origins if p[: len(path)] == path]
         for stale in below:
             del document.origins[stale]
         document.origins[path] = f"--set {override}"
+
+
+def _refuse_list_parts(document: _Document, path: Path_, override: str) -> None:
+    """A part of a list cannot be set: it would silently replace the list."""
+    values: Any = document.values
+    for depth, part in enumerate(path[:-1], start=1):
+        values = values.get(part) if isinstance(values, dict) else None
+        if isinstance(values, list):
+            name = ".".join(path[:depth])
+            raise ConfigError(f"--set {override}: {name} is a list; set all of it, {name}=[...]")
 
 
 def _set(values: dict[str, Any], path: Path_, value: Any) -> None:
@@ -209,6 +239,8 @@ def _collect_variants(document: _Document, folder: Path) -> dict[str, tuple[str,
 
 
 def _inline_variant(document: _Document, name: str, body: Any) -> _Document:
+    if body is None:  # `full:` alone is the base as it stands
+        body = {}
     if not isinstance(body, dict):
         raise ConfigError(f"{document.file}: variants.{name}: expected a mapping, got {body!r}")
     inner = _Document(document.file, body)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tadsr.config.base import Config, Fraction, Positive, PositiveFloat, Seed, Weight
 
@@ -73,6 +73,14 @@ class LossesSpec(Config):
     regression: RegressionSpec = RegressionSpec()
     score_distillation: ScoreDistillationSpec = ScoreDistillationSpec()
     adversarial: AdversarialSpec = AdversarialSpec()
+
+    @model_validator(mode="after")
+    def _something_to_learn(self) -> LossesSpec:
+        if not (
+            self.regression.weight or self.score_distillation.weight or self.adversarial.weight
+        ):
+            raise ValueError("every loss has weight 0; give at least one a weight")
+        return self
 
 
 class StudentSpec(Config):

@@ -8,7 +8,7 @@ metrics are missing, and which images were skipped. Equal content gives equal by
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -99,12 +99,16 @@ def read_seconds(images: Path | str) -> list[float]:
 
 
 def gather(
-    root: Path | str, datasets: Sequence[str], upscalers: Iterable[str] | None = None
+    root: Path | str,
+    datasets: Sequence[str],
+    upscalers: Iterable[str] | None = None,
+    *,
+    accept: Callable[[dict[str, Any]], bool] = lambda meta: True,
 ) -> Gathered:
     """All scores below `<root>/evaluations` of the given data sets (and upscalers).
 
     A student lies in `<variant>/seed-<n>`; any other upscaler is a variant without a seed.
-    Files that do not exist are left out.
+    Files that do not exist are left out, and those whose metadata `accept` refuses.
 
     Raises:
         TadsrError: cards of one metric differ in identity, or one data set in content; such
@@ -118,6 +122,8 @@ def gather(
     reasons: dict[str, list[str]] = {}
     for upscaler, dataset, path in _score_files(Path(root) / "evaluations", datasets, upscalers):
         frame, meta = read_scores(path)
+        if not accept(meta):
+            continue
         _check_content(contents, dataset, meta.get("dataset_content", ""), path)
         for metric, card in meta["cards"].items():
             _check_card(cards, metric, card, path)

@@ -12,12 +12,14 @@ from typing import Any
 
 from tadsr.config.experiment import Cell, Experiment
 from tadsr.config.student import TargetsSpec
-from tadsr.errors import TadsrError
+from tadsr.errors import ConfigError, TadsrError
 from tadsr.files import digest_json
 from tadsr.plan import recipes
 
 STAGES = ("data", "weights", "teacher", "targets", "student", "evaluate", "compare", "report",
           "publish")  # fmt: skip
+MANY_JOBS = ("targets", "student", "evaluate")
+"""The stages that consist of several jobs, each with a name of its own."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Job:
     @property
     def id(self) -> str:
         """`<stage>`, or `<stage>/<name>` for a stage of several jobs."""
-        return self.stage if self.name == self.stage else f"{self.stage}/{self.name}"
+        return f"{self.stage}/{self.name}" if self.stage in MANY_JOBS else self.stage
 
 
 class Plan:
@@ -54,8 +56,13 @@ class Plan:
     def load(cls, path: str | Path, overrides: list[str] | None = None,
              results: str | Path = "results") -> Plan:  # fmt: skip
         """The plan of an experiment file, or of a frozen `experiment.json` and its folder."""
-        experiment = Experiment.load(path, overrides or [])
         frozen = Path(path).suffix == ".json"
+        if frozen and Path(path).name != "experiment.json":
+            raise ConfigError(
+                f"{path}: experiment files are YAML; of JSON files only the experiment.json of a "
+                "results folder can be read"
+            )
+        experiment = Experiment.load(path, overrides or [])
         root = Path(path).parent if frozen else Path(results) / experiment.name
         return cls(experiment, root, str(path))
 
@@ -64,10 +71,13 @@ class Plan:
         return [job for job in self.jobs.values() if job.stage == stage]
 
     def receipt(self, job_id: str) -> Path:
-        """Where a job's receipt lies; the report's is the page itself."""
-        if job_id == "report":
-            return self.root / "report" / "index.html"
+        """Where a job's receipt lies, its last output."""
         return self.root / "jobs" / f"{job_id}.json"
+
+    def output(self, job_id: str) -> Path:
+        """What the rules wait for: the receipt, or for the report the page itself."""
+        page = self.root / "report" / "index.html"
+        return page if job_id == "report" else self.receipt(job_id)
 
     def log(self, job_id: str) -> Path:
         """Where a job's output goes."""
@@ -96,6 +106,17 @@ class Plan:
             if recipes.pool_name(self.experiment, cell.targets) == pool:
                 return cell.targets
         raise TadsrError(f"{pool}: no variant uses this target pool; run `tadsr run` again")
+
+    def recipe_digest(self, run: str) -> str:
+        """The digest of the recipe that belongs in a run folder, named from the results folder."""
+        stage, _, name = run.partition("/")
+        if stage == "data":
+            return recipes.dataset(self.experiment.data.all()[name]).digest
+        if stage == "targets":
+            return recipes.pool(self.experiment, self.targets(name)).digest
+        made_by = recipes.upscaler(self.experiment, name if stage == "students" else "teacher-1")
+        assert made_by is not None  # noqa: S101 (only bicubic has no recipe)
+        return made_by.digest
 
     def student(self, cell_name: str) -> Path:
         """A student's run folder, by `<variant>/seed-<n>`."""
@@ -130,7 +151,7 @@ def source_stamp(path: str | None) -> Any:
     """Names, sizes and times of the files of a folder, so that a change of them is noticed."""
     if path is None:
         return None
-    files = sorted(p for p in Path(path).rglob("*") if p.is_file())
+    files = sorted(p for p in Path(path).expanduser().rglob("*") if p.is_file())
     stats = [(p.name, p.stat()) for p in files]
     return [path, [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]]
 
@@ -226,10 +247,12 @@ def _closing_jobs(experiment: Experiment, evaluations: list[Job]) -> list[Job]:
     }
     compare = Job("compare", "compare", (), tuple(job.id for job in evaluations),
                   digest_json(question), cost=6)  # fmt: skip
-    shown = {name: variant.description for name, variant in experiment.variants.items()}
-    report = Job(
-        "report", "report", (), ("compare",), digest_json([compare.digest, shown]), cost=12
-    )
+    shown = {
+        "version": recipes.STAGE_VERSIONS["report"],
+        "compare": compare.digest,
+        "settings": experiment.model_dump(mode="json", exclude={"execution"}),
+    }
+    report = Job("report", "report", (), ("compare",), digest_json(shown), cost=12)
     publish = Job("publish", "publish", (), ("report",), report.digest, cost=10)
     return [compare, report, publish]
 

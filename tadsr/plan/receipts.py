@@ -8,6 +8,7 @@ from typing import Any
 from tadsr.errors import TadsrError
 from tadsr.files import read_json, write_json
 from tadsr.plan.jobs import Plan
+from tadsr.runs.folder import read_card
 
 
 def write_receipt(plan: Plan, job_id: str, cells: dict[str, dict[str, str]]) -> None:
@@ -35,19 +36,34 @@ def fresh_jobs(plan: Plan) -> set[str]:
     fresh: set[str] = set()
     for job in plan.jobs.values():  # inputs come before what needs them
         path = plan.receipt(job.id)
-        if not path.is_file() or not fresh.issuperset(job.inputs):
-            continue
-        if path.suffix != ".json" or read_json(path).get("recipe") == job.digest:
+        there = path.is_file() and plan.output(job.id).is_file()
+        if there and fresh.issuperset(job.inputs) and read_json(path)["recipe"] == job.digest:
             fresh.add(job.id)
     return fresh
 
 
-def content_of(plan: Plan, job_id: str, cell: str) -> str:
-    """The content digest of a cell, from its job's receipt."""
-    cells = read_receipt(plan, job_id)["cells"]
-    if cell not in cells:
+def current_card(plan: Plan, run: str) -> dict[str, Any] | None:
+    """The run card of a run folder (named from the results folder), if it is of today's recipe.
+
+    None where nothing was run yet, or what lies there was made by other settings.
+    """
+    card = read_card(plan.root / run)
+    if card is None or card.get("recipe_digest") != plan.recipe_digest(run):
+        return None
+    return card
+
+
+def content_of(plan: Plan, run: str) -> str:
+    """The content digest of a finished run: a data set, the teacher, a pool or a student.
+
+    Raises:
+        TadsrError: it is not finished, or was made by other settings than those of now.
+    """
+    card = current_card(plan, run)
+    if card is None or card["status"] != "done":
+        stage = run.split("/")[0].replace("students", "student")
         raise TadsrError(
-            f"{plan.receipt(job_id)}: has no '{cell}'; run `tadsr {job_id.split('/')[0]}` again"
+            f"{plan.root / run}: not made with the settings of now; run `tadsr run`, "
+            f"or first `tadsr {stage}`"
         )
-    content: str = cells[cell]["content"]
-    return content
+    return str(card["content"])

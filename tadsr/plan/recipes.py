@@ -17,7 +17,8 @@ from tadsr.config.metrics import MetricSpec
 from tadsr.config.student import TargetsSpec
 from tadsr.files import digest_json
 
-STAGE_VERSIONS = {"data": 1, "teacher": 1, "targets": 1, "student": 1, "evaluate": 1, "compare": 1}
+STAGE_VERSIONS = {"data": 1, "teacher": 1, "targets": 1, "student": 1, "evaluate": 1,
+                  "compare": 1, "report": 1}  # fmt: skip
 """Raise a number when the stage computes something else from the same settings."""
 
 IN_NO_DIGEST = ("checkpoint_every", "validate_every")
@@ -97,7 +98,20 @@ def evaluation(experiment: Experiment, name: str, dataset_name: str) -> Recipe:
     if made_by is not None:
         upstream["upscaler"] = made_by
     steps = int(name.split("-")[1]) if name.startswith("teacher-") else 1
-    return Recipe("evaluate", {"kind": name.split("-")[0], "steps": steps}, upstream)
+    settings = {
+        "kind": name.split("-")[0], "steps": steps, "threads": experiment.evaluation.threads
+    }  # fmt: skip
+    return Recipe("evaluate", settings, upstream)
+
+
+def trained_runs(experiment: Experiment) -> list[str]:
+    """The run folders of teacher, target pools and students, below the results folder."""
+    names = ["teacher"]
+    for variant in experiment.variants:
+        targets = experiment.cell(variant, experiment.seeds[0]).targets
+        names.append(f"targets/{pool_name(experiment, targets)}")
+        names += [f"students/{variant}/seed-{seed}" for seed in experiment.seeds]
+    return list(dict.fromkeys(names))
 
 
 def metrics(specs: list[MetricSpec]) -> list[dict[str, Any]]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from tadsr.errors import LockedError
-from tadsr.files import Lock
+from tadsr.files import is_locked
 from tadsr.plan.jobs import Job, Plan
-from tadsr.plan.receipts import fresh_jobs
-from tadsr.runs.folder import lock_path, read_card
+from tadsr.plan.receipts import current_card, fresh_jobs
+from tadsr.runs.folder import lock_path
 from tadsr.runs.progress import read_progress
 
 
@@ -24,25 +22,18 @@ class CellStatus:
     detail: str = ""
 
 
-def is_locked(folder: Path) -> bool:
-    """Whether a process is at work in a run folder."""
-    if not lock_path(folder).is_file():
-        return False
-    try:
-        with Lock(lock_path(folder), "a run"):
-            return False
-    except LockedError:
-        return True
+QUIET = 120.0
+"""Seconds without news after which a job's note of progress is a dead process's."""
 
 
-def run_state(plan: Plan, folder: Path, job: Job) -> tuple[str, str]:
-    """State and detail of a run folder."""
-    card = read_card(folder)
+def run_state(plan: Plan, run: str, job: Job) -> tuple[str, str]:
+    """State and detail of a run folder, named from the results folder."""
+    card = current_card(plan, run)
     if card is None:
         return "waiting", ""
     status = str(card["status"])
     if status == "running":
-        if is_locked(folder):
+        if is_locked(lock_path(plan.root / run)):
             share = read_progress(plan.progress(job.id))["share"]
             return "running", f"job {share:.0%}"
         return "interrupted", "the same command goes on"
@@ -64,12 +55,8 @@ def grid_status(plan: Plan) -> list[CellStatus]:
 
 
 def _trained(plan: Plan, job: Job, cell: str) -> CellStatus:
-    folders = {
-        "teacher": plan.teacher,
-        "targets": plan.root / "targets" / cell,
-        "student": plan.student(cell),
-    }
-    state, detail = run_state(plan, folders[job.stage], job)
+    runs = {"teacher": "teacher", "targets": f"targets/{cell}", "student": f"students/{cell}"}
+    state, detail = run_state(plan, runs[job.stage], job)
     failure = failure_of(plan, job)
     if state == "waiting" and cell in failure:
         state, detail = "failed", failure
@@ -90,5 +77,9 @@ def _simple(plan: Plan, job: Job, fresh: bool) -> CellStatus:
     failure = failure_of(plan, job)
     if failure:
         return CellStatus(job.stage, job.name, "failed", failure)
-    share = read_progress(plan.progress(job.id))["share"]
-    return CellStatus(job.stage, job.name, "running" if share else "waiting", "")
+    note = read_progress(plan.progress(job.id))
+    if note["age"] is None:
+        return CellStatus(job.stage, job.name, "waiting")
+    if note["age"] > QUIET and not is_locked(plan.root / ".lock"):
+        return CellStatus(job.stage, job.name, "interrupted", "the same command goes on")
+    return CellStatus(job.stage, job.name, "running", f"job {note['share']:.0%}")

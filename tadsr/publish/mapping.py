@@ -33,9 +33,10 @@ def map_experiment(content: ReportContent) -> tuple[RunRecord, list[RunRecord]]:
 
 
 def leaderboard(content: ReportContent) -> Leaderboard:
-    """The metrics of the declared test sets (else of the first), sorted by the first of them."""
+    """The metrics of the declared test sets (else of the first with any), by the first of them."""
     declared = [(endpoint.dataset, endpoint.metric) for endpoint in content.experiment.primary]
-    sets = list(dict.fromkeys(dataset for dataset, _ in declared)) or [content.datasets[0].name]
+    measured = [d.name for d in content.datasets if content.defined_metrics(d.name)]
+    sets = list(dict.fromkeys(dataset for dataset, _ in declared)) or measured[:1]
     columns = [(name, metric.id) for name in sets for metric in content.defined_metrics(name)]
     order = (declared or columns)[0]
     return Leaderboard(

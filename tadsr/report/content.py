@@ -103,6 +103,7 @@ def gather(experiment: Experiment, root: Path, *, partial: bool = False) -> Repo
     scores = read_parquet(folder / "scores.parquet")
     cells = read_cells(experiment, folder / "cells.json")
     variants = tuple(experiment.variants)
+    runs = _without_outdated(read_run_cards(experiment, root), cells)
     content = ReportContent(
         experiment=experiment,
         root=root,
@@ -118,6 +119,8 @@ def gather(experiment: Experiment, root: Path, *, partial: bool = False) -> Repo
         cells=cells,
         curves={
             (c.variant, c.seed): curves_of(root / "students" / c.name / "metrics.jsonl")
+            if f"students/{c.name}" in runs
+            else {}
             for c in cells
         },
         teacher_curve=curves_of(root / "teacher" / "metrics.jsonl"),
@@ -125,7 +128,7 @@ def gather(experiment: Experiment, root: Path, *, partial: bool = False) -> Repo
         missing=read_optional(folder / "missing.json", {}),
         timing=read_optional(folder / "timing.json", {}),
         alarms=tuple(read_optional(folder / "alarms.json", [])),
-        runs=read_run_cards(root),
+        runs=runs,
         holes=(),
     )
     content = replace(content, holes=tuple(_holes(content)))
@@ -136,6 +139,17 @@ def gather(experiment: Experiment, root: Path, *, partial: bool = False) -> Repo
             "or render what there is with --partial"
         )
     return content
+
+
+def _without_outdated(
+    runs: dict[str, dict[str, Any]], cells: tuple[CellRun, ...]
+) -> dict[str, dict[str, Any]]:
+    """Run cards without those of finished students that other settings made.
+
+    `tadsr compare` calls such a cell missing, because what is on disk is not what is asked for.
+    """
+    lost = {f"students/{cell.name}" for cell in cells if cell.status == "missing"}
+    return {n: c for n, c in runs.items() if n not in lost or c["status"] not in FINISHED}
 
 
 def _holes(content: ReportContent) -> Iterator[str]:

@@ -13,7 +13,9 @@ import pandas as pd
 from tadsr.compare.results import Comparison, from_frame
 from tadsr.config import Experiment
 from tadsr.files import read_json
+from tadsr.plan.recipes import trained_runs
 from tadsr.runs.curves import read_curves
+from tadsr.runs.folder import read_card
 
 Series = tuple[tuple[float, float], ...]
 """A curve: (images seen, value) pairs in the order of training."""
@@ -187,8 +189,10 @@ def curves_of(path: Path) -> dict[str, Series]:
     return {name: tuple(points) for name, points in sorted(series.items())}
 
 
-def read_run_cards(root: Path) -> dict[str, dict[str, Any]]:
-    """Run cards by their folder's name below the results folder."""
-    patterns = ("teacher/run.json", "targets/*/run.json", "students/*/seed-*/run.json")
-    paths = [path for pattern in patterns for path in sorted(root.glob(pattern))]
-    return {path.parent.relative_to(root).as_posix(): read_json(path) for path in paths}
+def read_run_cards(experiment: Experiment, root: Path) -> dict[str, dict[str, Any]]:
+    """Run cards by their folder's name below the results folder.
+
+    Of the experiment as it stands: variants, seeds and pools that were taken out stay on disk.
+    """
+    cards = {name: read_card(root / name) for name in trained_runs(experiment)}
+    return {name: card for name, card in cards.items() if card is not None}

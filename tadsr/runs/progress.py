@@ -35,9 +35,9 @@ class Progress:
 
 
 def read_progress(path: Path | str) -> dict[str, Any]:
-    """`{"share": 0..1, "label": str}`; share 0 where nothing was recorded."""
+    """`{"share": 0..1, "label": str, "age": seconds}`; age None where nothing was recorded."""
     try:
-        result: dict[str, Any] = read_json(path)
+        age = max(0.0, time.time() - Path(path).stat().st_mtime)
+        return {**read_json(path), "age": age}
     except FileNotFoundError:  # not started, or just finished
-        return {"share": 0.0, "label": ""}
-    return result
+        return {"share": 0.0, "label": "", "age": None}

@@ -104,8 +104,10 @@ def test_null_is_no_difference_shown_or_under_powered(score_frame: Frames) -> No
     (found,) = compare(frame, "full", LPIPS)
     assert found.verdict == "no difference shown"
     assert f"could have shown is {found.smallest_effect:.4g}" in found.text
-    (found,) = compare(frame, "full", LPIPS, margins={"lpips": 1e-4})
+    (found,) = compare(frame, "full", LPIPS, margins={LPIPS[0]: 1e-4})
     assert found.verdict == "under-powered"
+    (found,) = compare(frame, "full", LPIPS, margins={("elsewhere", "lpips"): 1e-4})
+    assert found.verdict == "no difference shown"
     (found,) = compare(frame[frame["seed"] < 4], "full", LPIPS)
     assert found.verdict == "under-powered"
     assert found.seeds_needed is None or found.seeds_needed > 4

@@ -45,6 +45,21 @@ def ablations(tmp_path: Path) -> Path:
         ("student.losses.adversarial.discriminator=vanila", ["'vanila'", "'vanilla'"]),
         ("name=../up", ["name"]),
         ("nonsense", ["--set nonsense", "key=value"]),
+        ("seeds.0=4", ["--set seeds.0=4", "seeds is a list"]),
+        ("variants.full.student.training.images=8", ["variants is a list", "variants=[...]"]),
+        ("variants={full: {1: 2}}", ["1", "student or targets"]),
+        ("variants={teacher-x: {}}", ["variants", "'teacher-x' is reserved"]),
+        ("variants={bicubic: {}}", ["variants", "'bicubic' is reserved"]),
+        ("variants={baselines: {}}", ["variants", "'baselines' is reserved"]),
+        ("data.train.path=pictures", ["data.train", "'photos' takes no 'path'", "'folder'"]),
+        ("data.test={}", ["data.test", "at least 1"]),
+        ("evaluation.metrics=[]", ["evaluation.metrics", "at least 1"]),
+        (
+            "student.losses={regression: {weight: 0}, score_distillation: {weight: 0}, "
+            "adversarial: {weight: 0}}",
+            ["student.losses", "weight 0"],
+        ),
+        ("data.test={real: {kind: lr_only}}", ["primary"]),
     ],
 )
 def test_a_mistake_is_one_line_that_names_key_value_and_remedy(
@@ -72,13 +87,58 @@ def test_a_variant_may_not_change_the_teacher(ablations: Path) -> None:
         Experiment.load(ablations / "demo.yaml")
 
 
-@pytest.mark.parametrize("text", ["a: [1", "- 1\n", "name: a\nname: b\n", "\x00"])
-def test_broken_yaml_is_one_line_with_the_file(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [b"a: [1", b"- 1\n", b"name: a\nname: b\n", b"\x00", b"", b"# all a remark\n", b"caf\xe9: 1\n",
+     b"a: &a [*a]\n", b"variants: {full: 5}\n"],
+)  # fmt: skip
+def test_broken_yaml_is_one_line_with_the_file(tmp_path: Path, text: bytes) -> None:
     file = tmp_path / "broken.yaml"
-    file.write_text(text)
+    file.write_bytes(text)
     with pytest.raises(ConfigError, match=r"broken\.yaml") as caught:
         Experiment.load(file)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b'"\xe9"', b'{"name": 1}'])
+def test_a_broken_frozen_experiment_is_one_line_with_the_file(tmp_path: Path, text: bytes) -> None:
+    file = tmp_path / "experiment.json"
+    file.write_bytes(text)
+    with pytest.raises(ConfigError, match=r"experiment\.json") as caught:
+        Experiment.load(file)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_broken_delta_in_a_frozen_experiment_is_one_line(tmp_path: Path) -> None:
+    settings = freeze(Experiment.load(DEMO))
+    settings["variants"]["full"]["delta"] = {"student.training.images": "many"}
+    file = tmp_path / "experiment.json"
+    file.write_text(json.dumps(settings))
+    with pytest.raises(ConfigError, match=r"experiment\.json.*student\.training\.images.*'many'"):
+        Experiment.load(file)
+
+
+def test_a_folder_is_no_experiment_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is a folder"):
+        Experiment.load(tmp_path)
+
+
+def test_a_primary_metric_that_cannot_be_computed_is_a_mistake() -> None:
+    with pytest.raises(ConfigError, match="lpips cannot be computed: 'real' has no HR"):
+        Experiment.load(
+            DEMO,
+            ["data.test.real={kind: lr_only}", "primary=[{dataset: real, metric: lpips}]"],
+        )
+    with pytest.raises(ConfigError, match="none can be computed: no test set has HR"):
+        Experiment.load(
+            DEMO,
+            ["data.test={real: {kind: lr_only}}", "primary=[]", "evaluation.metrics=[psnr]"],
+        )
+
+
+def test_a_variant_without_a_body_is_the_base() -> None:
+    experiment = Experiment.load(DEMO, ["variants={full: }"])
+    assert experiment.cell("full", 0).student == experiment.student
 
 
 def test_a_missing_file_offers_the_nearest(ablations: Path) -> None:

@@ -170,7 +170,7 @@ def test_the_discriminator_learns_to_tell_them_apart(adversarial: AdversarialLos
     step = make_step(z_stu=make_step().z_0 * 3)
     optimiser = torch.optim.AdamW(adversarial.discriminator.parameters(), lr=1e-2)
     losses = []
-    for _ in range(20):
+    for _ in range(60):
         optimiser.zero_grad()
         loss = adversarial.discriminator_loss(step)
         loss.backward()

@@ -193,6 +193,24 @@ class TestOneExperiment:
         assert after["key"] == before["key"]
 
 
+    def test_what_is_taken_out_is_not_shown_and_what_stays_is_not_done_again(
+        self, place: Workplace
+    ) -> None:
+        before = place.state()
+        text = place.experiment.read_text()
+        start, end = text.index("  distill_only:"), text.index("evaluation:")
+        place.experiment.write_text(text[:start] + text[end:])
+        place.edit("seeds: [0, 1, 2]", "seeds: [0, 1]")
+        place.edit("[psnr, ssim, lpips, niqe]", "[psnr, lpips]")
+        place.run()
+        assert changed(before, place.state()) == set()
+        page = (place.root / "report" / "index.html").read_text()
+        for name in ("distill_only", "seed-2", "SSIM", "NIQE"):
+            assert name not in page
+        frame = pd.read_parquet(place.root / "comparison" / "scores.parquet")
+        assert set(frame["metric"]) == {"psnr", "lpips"}
+
+
 class TestThingsThatGoWrong:
     """Divergence is a result, a crash is a failure; both are shown, and the rest is done."""
 
@@ -213,7 +231,7 @@ class TestThingsThatGoWrong:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.write_text("a file where the run folder should be")
         output = place.run(code=1)
-        assert "student/full" in output
+        assert "failed: student/full" in output
         assert (place.root / "students" / "distill_only" / "seed-2" / "run.json").is_file()
         page = place.root / "report" / "index.html"
         assert "missing" in page.read_text()

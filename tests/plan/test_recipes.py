@@ -5,8 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pytest
+
 from tadsr.config import Experiment
 from tadsr.plan import Plan
+from tadsr.plan.jobs import source_stamp
 from tests.conftest import REPOSITORY
 
 DEMO = REPOSITORY / "ablations" / "demo.yaml"
@@ -66,7 +69,19 @@ def test_a_variant_adds_its_own_jobs_alone() -> None:
 def test_execution_and_names_are_in_no_digest() -> None:
     watched = digests(DEMO, "student.training.validate_every=80", "name=other",
                       "execution.device=cpu")  # fmt: skip
-    assert changed(digests(DEMO), watched) == set()
+    # The page shows all settings, so it is written anew; nothing is computed again.
+    assert changed(digests(DEMO), watched) == {"report", "publish"}
+    assert changed(digests(DEMO), digests(DEMO, "execution.device=cpu")) == set()
+
+
+def test_what_only_the_page_shows_reaches_the_page() -> None:
+    moved = changed(digests(DEMO), digests(DEMO, "evaluation.visual_images=1"))
+    assert moved == {"report", "publish"}
+
+
+def test_threads_of_the_evaluation_measure_again() -> None:
+    moved = changed(digests(DEMO), digests(DEMO, "evaluation.threads=2"))
+    assert {job.split("/")[0] for job in moved} == {"evaluate"} | CLOSING
 
 
 def test_the_teacher_reaches_everything_after_it() -> None:
@@ -79,6 +94,21 @@ def test_cells_per_job_cuts_the_grid_without_changing_recipes() -> None:
     plan = Plan(Experiment.load(DEMO, ["execution.cells_per_job=cell"]), Path("results/demo"))
     assert len(plan.stage("student")) == 15
     assert {len(job.cells) for job in plan.stage("student")} == {1}
+
+
+def test_a_variant_may_be_called_like_a_stage() -> None:
+    plan = Plan(Experiment.load(DEMO, ["variants={full: {}, student: {}}"]), Path("results/demo"))
+    assert {"student/student", "evaluate/student"} <= set(plan.jobs)
+
+
+def test_a_changed_picture_is_noticed_below_a_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "pictures").mkdir()
+    before = source_stamp("~/pictures")
+    (tmp_path / "pictures" / "a.png").write_bytes(b"new")
+    assert source_stamp("~/pictures") != before
 
 
 def test_every_input_is_a_job_and_the_order_is_a_dag() -> None:

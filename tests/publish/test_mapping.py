@@ -127,3 +127,14 @@ def test_leaderboard_is_sorted_by_the_declared_endpoint(content: ReportContent) 
     assert board.columns == ("photos/lpips", "photos/musiq")
     undeclared = content.experiment.model_copy(update={"primary": ()})
     assert leaderboard(dataclasses.replace(content, experiment=undeclared)) == board
+
+
+def test_leaderboard_passes_over_a_test_set_that_has_no_metric(content: ReportContent) -> None:
+    undeclared = content.experiment.model_copy(update={"primary": ()})
+    lpips = tuple(metric for metric in content.metrics if metric.id == "lpips")
+    real_first = tuple(reversed(content.datasets))
+    assert real_first[0].name == "real"
+    changed = dataclasses.replace(
+        content, experiment=undeclared, datasets=real_first, metrics=lpips
+    )
+    assert leaderboard(changed).columns == ("photos/lpips",)

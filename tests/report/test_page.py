@@ -14,6 +14,7 @@ import pytest
 
 from tadsr.config import Experiment
 from tadsr.errors import TadsrError
+from tadsr.files import write_json
 from tadsr.report import build_report, main_tables_text
 from tadsr.report.content import ReportContent, gather
 from tadsr.report.html import all_tables, render
@@ -198,3 +199,19 @@ def test_terminal_text_shows_every_test_set(made: tuple[Experiment, Path]) -> No
 def test_reporting_never_imports_torch() -> None:
     code = "import sys, tadsr.report; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_runs_that_were_taken_out_or_that_other_settings_made_are_left_out(
+    made: tuple[Experiment, Path], tmp_path: Path
+) -> None:
+    experiment, root = made
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True)
+    cells = json.loads((tmp_path / "comparison" / "cells.json").read_text())
+    lost = next(cell for cell in cells if (cell["variant"], cell["seed"]) == ("full", 0))
+    lost["status"] = "missing"  # although a finished student lies there
+    write_json(tmp_path / "comparison" / "cells.json", cells)
+    fewer = experiment.model_copy(update={"seeds": (0, 1)})
+    content = gather(fewer, tmp_path, partial=True)
+    assert "students/full/seed-1" in content.runs
+    assert not {"students/full/seed-0", "students/full/seed-2"} & content.runs.keys()
+    assert content.curves["full", 0] == {} != content.curves["full", 1]

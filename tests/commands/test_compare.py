@@ -1,0 +1,72 @@
+"""`tadsr compare` and the partial report: only what belongs to the settings of now is shown."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from tadsr.cli import main
+from tadsr.commands.compare import compare_all
+from tadsr.config.loading import freeze
+from tadsr.files import write_json
+from tests.plan.made_up import finish_all, finish_run, mini
+
+LOUDER = "student.losses.score_distillation.weight=2.0"
+
+
+def cells(root: Path) -> dict[str, str]:
+    rows = json.loads((root / "comparison" / "cells.json").read_text())
+    return {f"{row['variant']}/seed-{row['seed']}": row["status"] for row in rows}
+
+
+def scored(root: Path) -> set[str]:
+    return set(pd.read_parquet(root / "comparison" / "scores.parquet")["variant"])
+
+
+def test_results_of_an_earlier_recipe_are_missing_not_shown(tmp_path: Path) -> None:
+    finish_all(mini(tmp_path))
+    plan = mini(tmp_path, LOUDER)  # and its student job crashed before it began
+    compare_all(plan)
+    assert cells(plan.root)["full/seed-0"] == "missing"
+    assert cells(plan.root)["distill_only/seed-0"] == "done"
+    assert scored(plan.root) == {"bicubic", "teacher-4", "teacher-1", "distill_only"}
+
+
+def test_a_student_that_was_trained_again_has_no_scores_until_it_is_measured(
+    tmp_path: Path,
+) -> None:
+    plan = mini(tmp_path)
+    finish_all(plan)
+    finish_run(plan, "students/full/seed-1", content="other")
+    compare_all(plan)
+    assert cells(plan.root)["full/seed-0"] == "done"
+    assert cells(plan.root)["full/seed-1"] == "failed"
+    (row,) = [r for r in json.loads((plan.root / "comparison" / "cells.json").read_text())
+              if (r["variant"], r["seed"]) == ("full", 1)]  # fmt: skip
+    assert row["message"] == "not evaluated on photos-bicubic, photos-real"
+
+
+def test_scores_of_other_images_do_not_stop_the_rest(tmp_path: Path) -> None:
+    plan = mini(tmp_path)
+    finish_all(plan)
+    finish_run(plan, "data/photos-bicubic", content="other")
+    compare_all(plan)
+    assert scored(plan.root) == set()
+
+
+def test_a_partial_page_takes_the_receipt_away_and_a_whole_page_stays(tmp_path: Path) -> None:
+    plan = mini(tmp_path)
+    finish_all(plan)
+    write_json(plan.root / "experiment.json", freeze(plan.experiment), sort_keys=False)
+    command = ["report", str(plan.root / "experiment.json"), "--partial"]
+    compare_all(plan)
+    assert main(command) == 0
+    assert plan.output("report").read_text() == "the page"
+    assert plan.receipt("report").is_file()
+    plan.receipt("student/full").unlink()
+    (plan.student("full/seed-0") / "run.json").unlink()
+    assert main(command) == 0
+    assert "full/seed-0" in plan.output("report").read_text()
+    assert not plan.receipt("report").exists()

@@ -1,0 +1,124 @@
+"""`tadsr run` before and after the DAG: what is stale, what failed, and mistakes."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tadsr.cli import main
+from tadsr.commands import run
+from tadsr.errors import ConfigError, TadsrError
+from tadsr.files import write_text
+from tadsr.plan import Plan
+from tests.plan.made_up import MINI, finish_all, finish_run, mini
+
+CLOSING = ["compare", "report", "publish"]
+
+
+@pytest.fixture
+def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
+    """The small experiment, finished; no metric weights are needed or found."""
+    monkeypatch.setattr(run, "weights_state", lambda plan: {})
+    plan = mini(tmp_path)
+    finish_all(plan)
+    return plan
+
+
+def snapshot(root: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in root.rglob("*")}
+
+
+def test_nothing_is_stale_when_all_is_there(plan: Plan) -> None:
+    assert run.stale_jobs(plan) == []
+
+
+def test_a_lost_student_is_stale_with_all_that_follows_from_it(plan: Plan) -> None:
+    (plan.student("full/seed-1") / "run.json").unlink()
+    assert run.stale_jobs(plan) == ["student/full", "evaluate/full", *CLOSING]
+
+
+def test_a_retrained_student_of_other_content_is_measured_again(plan: Plan) -> None:
+    finish_run(plan, "students/full/seed-0", content="other")
+    assert "evaluate/full" in run.stale_jobs(plan)
+
+
+def test_a_dry_run_lists_the_jobs_and_changes_nothing(
+    plan: Plan, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = snapshot(plan.root.parent)
+    results = ["--results", str(plan.root.parent), "--set", "evaluation.metrics=[psnr]"]
+    assert main(["run", str(MINI), *results, "--set", "evaluation.visual_images=1", "-n"]) == 0
+    said = capsys.readouterr().out
+    assert said.splitlines()[:2] == ["would run: report", "would run: publish"]
+    assert snapshot(plan.root.parent) == before
+
+
+def test_a_job_that_was_killed_is_named_with_its_log(plan: Plan) -> None:
+    begun = time.time() - 1
+    write_text(plan.log("student/full"), "")
+    plan.receipt("student/full").unlink()
+    write_text(plan.log("evaluate/baselines").with_suffix(".failed"), "no such thing")
+    lines = run.failed_jobs(plan, begun)
+    assert [line.split(":")[0] for line in lines] == ["student/full", "evaluate/baselines"]
+    assert "killed" in lines[0] and "logs/student/full.log" in lines[0]
+    run.clear_notes(plan)
+    assert len(run.failed_jobs(plan, begun)) == 1
+
+
+@pytest.mark.parametrize(("code", "error"), [(1, TadsrError), (2, ConfigError)])
+def test_what_snakemake_says_is_passed_on(
+    plan: Plan, capsys: pytest.CaptureFixture[str], code: int, error: type[TadsrError]
+) -> None:
+    log = plan.root / "logs" / "snakemake.log"
+    write_text(log, "usage: ...\nsnakemake: error: unrecognized arguments: --ofline\n")
+    with pytest.raises(error) as caught:
+        run.fail(plan, code, time.time())
+    assert caught.value.exit_code == code
+    assert "unrecognized arguments: --ofline" in str(caught.value) + capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["--cores", "0"], "'0' is not a whole number"),
+        (["--cores", "two"], "'two' is not a whole number"),
+        (["--profile", "nope"], "--profile nope"),
+        (["--profile", ""], "--profile"),
+        (["--set"], "--set"),
+        (["--results", "a-file"], "--results: a-file/mini"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_one_line_and_starts_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    arguments: list[str], part: str,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    Path("a-file").write_text("")
+    assert main(["run", str(MINI), *arguments]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and part in said
+    assert [path.name for path in tmp_path.iterdir()] == ["a-file"]
+
+
+def test_an_unknown_command_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rnu"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_json_file_of_another_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="experiment files are YAML"):
+        Plan.load(tmp_path / "mine.json")
+
+
+def test_cores_reach_every_profile_that_is_told_a_number(plan: Plan, tmp_path: Path) -> None:
+    import argparse
+
+    def command(cores: int | None, profile: str) -> list[str]:
+        args = argparse.Namespace(cores=cores, snakemake=[])
+        return run.snakemake_command(plan, args, tmp_path / profile)
+
+    assert "--cores" in command(None, "local")
+    assert "--cores" not in command(None, "slurm")
+    assert command(3, "slurm")[-2:] == ["--cores", "3"]

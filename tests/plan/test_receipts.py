@@ -1,0 +1,62 @@
+"""What is done and what is not, told from files that another recipe may have left."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from tadsr.errors import TadsrError
+from tadsr.files import write_json, write_text
+from tadsr.plan.receipts import content_of, current_card, fresh_jobs
+from tadsr.plan.status import grid_status
+from tests.plan.made_up import finish_all, mini
+
+LOUDER = "student.losses.score_distillation.weight=2.0"
+
+
+def states(folder: Path, *overrides: str) -> dict[str, str]:
+    return {f"{r.stage} {r.name}": r.state for r in grid_status(mini(folder, *overrides))}
+
+
+def test_all_is_done_and_an_edited_weight_makes_its_variant_wait(tmp_path: Path) -> None:
+    finish_all(mini(tmp_path))
+    assert set(states(tmp_path).values()) == {"done"}
+    edited = states(tmp_path, LOUDER)
+    assert edited["student full/seed-0"] == "waiting"
+    assert edited["student distill_only/seed-0"] == "done"
+
+
+def test_the_page_is_done_only_with_a_receipt_of_its_own(tmp_path: Path) -> None:
+    plan = mini(tmp_path)
+    finish_all(plan)
+    assert {"report", "publish"} <= fresh_jobs(plan)
+    plan.receipt("report").unlink()  # as a partial page leaves it
+    assert not {"report", "publish"} & fresh_jobs(plan)
+    assert "report" not in fresh_jobs(mini(tmp_path, "evaluation.visual_images=1"))
+
+
+def test_what_other_settings_made_is_not_taken_for_this_recipe(tmp_path: Path) -> None:
+    plan = mini(tmp_path)
+    finish_all(plan)
+    assert content_of(plan, "teacher") == "made teacher"
+    other = mini(tmp_path, "teacher.schedule.kappa=1.0")
+    assert current_card(other, "teacher") is None
+    with pytest.raises(TadsrError, match=r"teacher: not made with the settings of now.*teacher`"):
+        content_of(other, "teacher")
+    with pytest.raises(TadsrError, match="tadsr student`"):
+        content_of(other, "students/full/seed-0")
+
+
+def test_a_killed_job_does_not_run_for_ever(tmp_path: Path) -> None:
+    plan = mini(tmp_path)
+    note = plan.progress("evaluate/full")
+    write_json(note, {"share": 0.5, "label": "full"})
+    assert states(tmp_path)["evaluate full"] == "running"
+    long_ago = time.time() - 3600
+    os.utime(note, (long_ago, long_ago))
+    assert states(tmp_path)["evaluate full"] == "interrupted"
+    write_text(plan.log("evaluate/full").with_suffix(".failed"), "no more memory")
+    assert states(tmp_path)["evaluate full"] == "failed"
