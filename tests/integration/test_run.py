@@ -192,7 +192,6 @@ class TestOneExperiment:
         assert after["content"] == before["content"]
         assert after["key"] == before["key"]
 
-
     def test_what_is_taken_out_is_not_shown_and_what_stays_is_not_done_again(
         self, place: Workplace
     ) -> None:

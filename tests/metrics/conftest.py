@@ -23,9 +23,9 @@ def installed_weights(shared: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(autouse=True)
-def restored_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def restored_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Loading a metric sets TORCH_HOME; undo that after each test."""
-    monkeypatch.setenv("TORCH_HOME", "restored after the test")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
 
 
 @pytest.fixture
