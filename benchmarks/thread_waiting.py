@@ -1,8 +1,7 @@
-"""What spinning OpenMP threads cost when something else runs beside a training.
+"""What waiting OpenMP threads cost, on an idle machine and beside other work.
 
-A few training passes of the demo's network on two threads, with another busy process beside it:
-threads that wait passively (as `tadsr` sets it) against threads that spin (the default of
-OpenMP). Run: `python benchmarks/thread_waiting.py`.
+Training passes of the demo's network on two threads: GNU OpenMP's default (long spinning), the short
+spinning that `tadsr` sets, and none. Run: `python benchmarks/thread_waiting.py`.
 """
 
 from __future__ import annotations
@@ -13,37 +12,52 @@ import sys
 
 WORK = """
 import time, torch
+from tadsr.config.experiment import NETWORKS
+from tadsr.models import SwinUNet2DModel
 torch.set_num_threads(2)
-net = torch.nn.Sequential(*[torch.nn.Conv2d(64, 64, 3, padding=1) for _ in range(8)])
-x = torch.randn(8, 64, 16, 16)
+net = SwinUNet2DModel(in_channels=48, out_channels=48, lq_channels=3, sample_size=16,
+                      **NETWORKS["tiny"].model_dump())
+x, lq, t = torch.randn(4, 48, 16, 16), torch.randn(4, 3, 16, 16), torch.zeros(4).long()
 for _ in range(5):
-    net(x).sum().backward()
+    net(x, t, lq).sample.sum().backward()
 start = time.perf_counter()
-for _ in range(50):
-    net(x).sum().backward()
-print((time.perf_counter() - start) / 50)
+for _ in range(30):
+    net(x, t, lq).sample.sum().backward()
+print((time.perf_counter() - start) / 30)
 """
+POLICIES: dict[str, dict[str, str]] = {
+    "default": {},
+    "short (tadsr)": {"GOMP_SPINCOUNT": "5000"},
+    "none": {"OMP_WAIT_POLICY": "PASSIVE"},
+}
 BUSY = "while True: pass"
 
 
-def seconds(policy: str) -> float:
-    """Seconds of one pass under an OpenMP wait policy."""
-    environment = {**os.environ, "OMP_WAIT_POLICY": policy}
-    done = subprocess.run([sys.executable, "-c", WORK], env=environment, check=True,
+def seconds(policy: dict[str, str]) -> float:
+    """Seconds of one pass forward and backward."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP_"))}
+    done = subprocess.run([sys.executable, "-c", WORK], env={**clean, **policy}, check=True,
                           capture_output=True, text=True)  # fmt: skip
     return float(done.stdout)
 
 
+def table(title: str) -> None:
+    """Print milliseconds per policy, and the ratio of the default to it."""
+    times = {name: seconds(policy) for name, policy in POLICIES.items()}
+    for name, value in times.items():
+        ratio = times["default"] / value
+        print(f"{title:18} spinning {name:14} {value * 1e3:7.1f} ms, {ratio:5.2f} times as fast")
+
+
 def main() -> None:
-    """Print both times and their ratio."""
+    """Measure alone, then beside one busy process per core."""
+    table("alone")
     busy = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(os.cpu_count() or 2)]
     try:
-        active, passive = seconds("ACTIVE"), seconds("PASSIVE")
+        table("beside other work")
     finally:
         for process in busy:
             process.kill()
-    print(f"spinning {active * 1e3:.1f} ms, passive {passive * 1e3:.1f} ms a pass: "
-          f"{active / passive:.1f} times faster")  # fmt: skip
 
 
 if __name__ == "__main__":

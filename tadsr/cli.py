@@ -79,10 +79,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _set_environment() -> None:
-    """Before any library is imported: threads that wait politely, and no idle notices."""
-    # Spinning threads slow a training on all cores down as soon as anything else runs beside it
-    # (benchmarks/thread_waiting.py).
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    """Before any library is imported: threads that spin for a moment only, no idle notices."""
+    # GNU OpenMP's threads spin for long before they sleep, and a training on all cores becomes
+    # many times slower as soon as anything else runs beside it; without any spinning it is slower
+    # on an idle machine (benchmarks/thread_waiting.py).
+    os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
