@@ -1,7 +1,7 @@
 """What waiting OpenMP threads cost, on an idle machine and beside other work.
 
-Training passes of the demo's network on two threads: GNU OpenMP's default (long spinning), the short
-spinning that `tadsr` sets, and none. Run: `python benchmarks/thread_waiting.py`.
+Training passes of the demo's network on two threads: GNU OpenMP's default (long spinning), the
+short spinning that `tadsr` sets, and none. Run: `python benchmarks/thread_waiting.py`.
 """
 
 from __future__ import annotations
