@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ from tadsr.files import read_json
 from tadsr.plan.recipes import trained_runs
 from tadsr.runs.curves import read_curves
 from tadsr.runs.folder import read_card
+
+NOT_MEASURED = "not measured"
+"""In place of a verdict where a declared comparison has no number."""
 
 Series = tuple[tuple[float, float], ...]
 """A curve: (images seen, value) pairs in the order of training."""
@@ -115,8 +118,16 @@ def read_comparisons(experiment: Experiment, path: Path) -> tuple[Comparison, ..
         return (not comparison.primary, *ranks)
 
     found = [] if frame is None else from_frame(frame, Comparison)
-    students = [comparison for comparison in found if comparison.variant in experiment.variants]
+    students = [_named(comparison) for comparison in found
+                if comparison.variant in experiment.variants]  # fmt: skip
     return tuple(sorted(students, key=position))
+
+
+def _named(comparison: Comparison) -> Comparison:
+    """A declared comparison without any number is no question of power."""
+    if comparison.primary and comparison.delta is None:
+        return replace(comparison, verdict=NOT_MEASURED)
+    return comparison
 
 
 def read_cells(experiment: Experiment, path: Path) -> tuple[CellRun, ...]:

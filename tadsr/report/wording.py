@@ -15,6 +15,7 @@ import yaml
 from tadsr.compare.results import Comparison
 from tadsr.config import MetricSpec
 from tadsr.report.content import ReportContent
+from tadsr.report.reading import NOT_MEASURED
 from tadsr.report.table import GAP, Tone
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "reports"
@@ -22,6 +23,7 @@ TEMPLATES = Path(__file__).resolve().parents[2] / "reports"
 
 TONES: Mapping[str, Tone] = {
     "better": "good", "worse": "bad", "no difference shown": "muted", "under-powered": "warn",
+    NOT_MEASURED: "warn",
     "done": "", "diverged": "warn", "failed": "bad", "missing": "bad",
 }  # fmt: skip
 """The tone of verdict words and of the states of a cell."""
@@ -118,6 +120,8 @@ def endpoints(content: ReportContent) -> list[EndpointVerdicts]:
                       if (e.dataset, e.metric) == (dataset, metric))  # fmt: skip
         worth = f", worth knowing from {margin:g} on" if margin is not None else ""
         title = f"{spec.title} on {dataset} ({spec.direction} is better, {images}{worth})"
+        if metric in content.missing:
+            title += f": {content.missing[metric]}"
         verdicts = tuple(_statement(c, spec.decimals) for c in group)
         found.append(EndpointVerdicts(title, verdicts))
     return found
