@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadscope
 
 .PHONY: demo test test-fast lint format
 
@@ -10,10 +11,10 @@ demo: $(STAMP)
 	@$(BIN)/tadsr run ablations/demo.yaml
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 test-fast: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow and not integration"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not integration"
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
