@@ -239,7 +239,7 @@ def reproduce(content: ReportContent) -> list[tuple[str, str]]:
     frozen = f"results/{content.experiment.name}/experiment.json"
     return [
         (f"tadsr run {frozen}", "everything, from data to this page"),
-        (f"tadsr verify {frozen}", "check that stored results still match their run cards"),
+        (f"tadsr status {frozen}", "where each cell of the grid stands"),
         (f"tadsr compare {frozen}", "statistics and verdicts from the stored scores"),
         (f"tadsr report {frozen}", "this page from the stored statistics"),
     ]

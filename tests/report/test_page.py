@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from tadsr.cli import COMMANDS
 from tadsr.config import Experiment
 from tadsr.errors import TadsrError
 from tadsr.files import write_json
 from tadsr.report import build_report, main_tables_text
 from tadsr.report.content import ReportContent, gather
 from tadsr.report.html import all_tables, render
-from tadsr.report.wording import conditions, endpoints, headline
+from tadsr.report.wording import conditions, endpoints, headline, reproduce
 from tests.report.conftest import MISSING
 from tests.report.test_table import Page
 
@@ -134,6 +135,10 @@ def test_summary_says_what_was_found_and_on_what(content: ReportContent, built: 
     page = (built / "report" / "index.html").read_text()
     for fact in (MISSING, "distill_only/seed-1 diverged", "results/synthetic/experiment.json"):
         assert fact in page
+
+
+def test_the_commands_to_reproduce_exist(content: ReportContent) -> None:
+    assert {command.split()[1] for command, _ in reproduce(content)} <= set(COMMANDS)
 
 
 def test_nothing_declared_means_no_claim(content: ReportContent) -> None:
