@@ -14,7 +14,7 @@ import time
 import torch
 
 from tadsr import TADSRPipeline
-from tadsr.config.experiment import NETWORKS
+from tadsr.config.teacher import NETWORKS
 from tadsr.diffusion import ResShiftScheduler
 from tadsr.models import PixelUnshuffleCodec, SwinUNet2DModel
 

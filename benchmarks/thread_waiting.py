@@ -12,7 +12,7 @@ import sys
 
 WORK = """
 import time, torch
-from tadsr.config.experiment import NETWORKS
+from tadsr.config.teacher import NETWORKS
 from tadsr.models import SwinUNet2DModel
 torch.set_num_threads(2)
 net = SwinUNet2DModel(in_channels=48, out_channels=48, lq_channels=3, sample_size=16,

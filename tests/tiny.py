@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tadsr.config.experiment import DatasetSpec, DataSpec, NetworkSpec, TeacherSpec
+from tadsr.config.data import DatasetSpec, DataSpec
 from tadsr.config.student import (
     AdversarialSpec,
     LossesSpec,
@@ -20,6 +20,7 @@ from tadsr.config.student import (
     TeacherTrainingSpec,
     TrainingSpec,
 )
+from tadsr.config.teacher import NetworkSpec, TeacherSpec
 from tadsr.data.images import write_png
 from tadsr.data.manifest import build_dataset
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError
 
 SCALE = 4
 """Upscaling factor of the whole product, as in ResShift, SinSR and TAD-SR."""
@@ -25,3 +26,16 @@ class Config(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
     )
+
+
+def mistake_at(key: str, message: str) -> PydanticCustomError:
+    """A mistake between several keys, reported at the place of one of them."""
+    return PydanticCustomError("at", "{message}", {"key": key, "message": message})
+
+
+def no_duplicates(what: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """`values` as they are; ValueError names the first that stands there twice."""
+    for value in values:
+        if values.count(value) > 1:
+            raise ValueError(f"duplicate {what} {value!r}")
+    return values

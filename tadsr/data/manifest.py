@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from tadsr.config.base import SCALE
-from tadsr.config.experiment import DatasetSpec
+from tadsr.config.data import DatasetSpec
 from tadsr.data.images import RGB8, read_rgb, write_png
 from tadsr.data.sources import Item, read_items
 from tadsr.errors import CorruptionError, DataError

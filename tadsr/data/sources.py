@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from tadsr.config.experiment import DatasetSpec
+from tadsr.config.data import DatasetSpec
 from tadsr.data.images import RGB8, list_images, read_rgb, to_tensor, to_uint8
 from tadsr.data.photos import photo_paths
 from tadsr.data.realesrgan import REALESRGAN, degrade

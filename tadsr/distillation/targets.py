@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from tadsr import seeds
-from tadsr.config.experiment import DataSpec
+from tadsr.config.data import DataSpec
 from tadsr.config.student import TargetsSpec
 from tadsr.data.dataset import Batch, TrainingCrops, fixed_pairs
 from tadsr.diffusion import sample

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from tadsr.config.experiment import Cell, DatasetSpec, Experiment
+from tadsr.config.data import DatasetSpec
+from tadsr.config.experiment import Cell, Experiment
 from tadsr.config.metrics import MetricSpec
 from tadsr.config.student import TargetsSpec
 from tadsr.files import digest_json

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tadsr.config.base import SCALE
-from tadsr.config.experiment import DatasetSpec
+from tadsr.config.data import DatasetSpec
 from tadsr.data.dataset import Batch, Degradation
 from tadsr.errors import ConfigError
 from tadsr.models.codecs import LatentCodec, encode_lq

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from tadsr import seeds
 from tadsr.config.base import SCALE
-from tadsr.config.experiment import CodecSpec, DatasetSpec, DataSpec, TeacherSpec
+from tadsr.config.data import DatasetSpec, DataSpec
+from tadsr.config.teacher import CodecSpec, TeacherSpec
 from tadsr.data.dataset import TrainingCrops, fixed_pairs
 from tadsr.diffusion import ResShiftScheduler, predict_x0, sample
 from tadsr.models.codecs import LatentCodec, PixelUnshuffleCodec

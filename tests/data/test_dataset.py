@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tadsr.config.experiment import DatasetSpec
+from tadsr.config.data import DatasetSpec
 from tadsr.data.dataset import TrainingCrops, fixed_pairs, load_pairs
 from tadsr.data.images import read_rgb
 from tadsr.data.manifest import build_dataset

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from tadsr.config.experiment import DatasetSpec
+from tadsr.config.data import DatasetSpec
 from tadsr.data import manifest
 from tadsr.data.images import read_rgb, write_png
 from tadsr.data.manifest import (

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tadsr.config.experiment import DataSpec
+from tadsr.config.data import DataSpec
 from tadsr.distillation.targets import make_targets
 from tadsr.training.teacher import train_teacher
 from tests.tiny import TARGETS, TEACHER, ignore, make_data

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
-from tadsr.config.experiment import DatasetSpec
+from tadsr.config.data import DatasetSpec
 from tadsr.config.metrics import METRICS, MetricSpec, metric_for
 from tadsr.data.images import read_rgb
 from tadsr.data.manifest import build_dataset

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from tadsr.config.experiment import DataSpec, TeacherSpec
+from tadsr.config.data import DataSpec
 from tadsr.config.student import TeacherTrainingSpec
+from tadsr.config.teacher import TeacherSpec
 from tadsr.data.dataset import TrainingCrops
 from tadsr.pipeline import TADSRPipeline
 from tadsr.runs.curves import read_curves

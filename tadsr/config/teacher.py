@@ -1,0 +1,102 @@
+"""Settings of the teacher: `teacher.*` in an experiment file, and the named network sizes."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from tadsr.config.base import Config, Positive, PositiveFloat, Weight, mistake_at
+from tadsr.config.student import TeacherTrainingSpec
+from tadsr.errors import nearest
+
+
+class NetworkSpec(Config):
+    """Size of the SwinUNet2DModel; teacher, student and discriminator features share it."""
+
+    model_channels: Positive
+    channel_mult: tuple[Positive, ...] = Field(strict=False, min_length=1)
+    num_res_blocks: Positive
+    attention_resolutions: tuple[Positive, ...] = Field(strict=False)
+    num_head_channels: Positive
+    swin_depth: Positive
+    swin_embed_dim: Positive
+    window_size: Positive
+    mlp_ratio: PositiveFloat
+
+
+def _network(
+    channels: int,
+    mult: tuple[int, ...],
+    blocks: int,
+    attention: tuple[int, ...],
+    head: int,
+    depth: int,
+    embed: int,
+    window: int,
+    mlp: float,
+) -> NetworkSpec:
+    return NetworkSpec(
+        model_channels=channels,
+        channel_mult=mult,
+        num_res_blocks=blocks,
+        attention_resolutions=attention,
+        num_head_channels=head,
+        swin_depth=depth,
+        swin_embed_dim=embed,
+        window_size=window,
+        mlp_ratio=mlp,
+    )
+
+
+NETWORKS: dict[str, NetworkSpec] = {
+    #                  width mult          blocks attention         head depth embed window mlp
+    "tiny":  _network(  64, (1,),            1, (),                 32,   2,   32,   8,   2.0),
+    "small": _network(  96, (1, 2),          1, (16, 8),            24,   2,   96,   8,   4.0),
+    "paper": _network( 160, (1, 2, 2, 4),    2, (64, 32, 16, 8),    32,   2,  192,   8,   4.0),
+}  # fmt: skip
+"""Named network sizes; attention_resolutions count latent pixels of a training crop."""
+
+
+class CodecSpec(Config):
+    """What turns images into latents."""
+
+    kind: Literal["pixel_unshuffle"] = "pixel_unshuffle"
+    scaling_factor: PositiveFloat = 4.0
+    """Factor on the latents, so that the published kappa does not drown them."""
+
+
+class ScheduleSpec(Config):
+    """ResShift's noise schedule (arXiv 2307.12348, section 2); defaults are the published ones."""
+
+    num_train_timesteps: int = Field(default=15, ge=2)
+    kappa: PositiveFloat = 2.0
+    min_noise_level: PositiveFloat = 0.04
+    etas_end: PositiveFloat = 0.99
+    """The last sqrt_eta, under its published name."""
+    power: PositiveFloat = 0.3
+    prior_noise_scale: Weight = 1.0
+    """Factor on the noise of x_T; 1 in the papers."""
+    prediction_type: Literal["sample", "residual"] = "residual"
+    """What the network puts out; `residual` starts at bicubic and suits small networks."""
+
+
+class TeacherSpec(Config):
+    """The 15-step ResShift teacher. Variants never change it."""
+
+    network: NetworkSpec = NETWORKS["tiny"]
+    codec: CodecSpec = CodecSpec()
+    schedule: ScheduleSpec = ScheduleSpec()
+    training: TeacherTrainingSpec = TeacherTrainingSpec()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_network(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(data.get("network"), str):
+            name = data["network"]
+            if name not in NETWORKS:
+                raise mistake_at(
+                    "network", f"unknown network '{name}': {nearest(name, list(NETWORKS))}"
+                )
+            return {**data, "network": NETWORKS[name].model_dump(mode="json")}
+        return data
