@@ -96,16 +96,18 @@ class Monitor:
         return f"{job.stage} {state['label'] or job.name} {state['share']:.0%}"
 
 
-def stage_times(plan: Plan, seconds: float) -> str:
-    """A table of the seconds per stage, and of the share that was process start-up."""
+def stage_times(plan: Plan, seconds: float, since: float) -> str:
+    """A table of the seconds per stage, and of the share that was process start-up.
+
+    Of the jobs that ended after `since` (seconds of the clock): those of this run.
+    """
     lines = [f"{'stage':10} {'jobs':>4} {'job seconds':>12} {'of it start-up':>15}"]
     total = startup = 0.0
     for stage in STAGES:
-        jobs = plan.stage(stage)
-        times = [_job_time(plan, job) for job in jobs]
+        times = [entry for job in plan.stage(stage) for entry in _job_times(plan, job, since)]
         spent, started = (sum(t[key] for t in times) for key in ("seconds", "startup"))
         total, startup = total + spent, startup + started
-        lines.append(f"{stage:10} {len(jobs):4} {spent:12.1f} {started:15.1f}")
+        lines.append(f"{stage:10} {len(times):4} {spent:12.1f} {started:15.1f}")
     share = startup / total if total else 0.0
     lines.append(
         f"experiment {plan.experiment.name}: done in {seconds / 60:.1f} minutes; jobs took "
@@ -114,12 +116,9 @@ def stage_times(plan: Plan, seconds: float) -> str:
     return "\n".join(lines)
 
 
-def _job_time(plan: Plan, job: Job) -> dict[str, float]:
+def _job_times(plan: Plan, job: Job, since: float) -> list[dict[str, float]]:
     path = plan.log(job.id).with_suffix(".time.json")
-    if not path.is_file():
-        return {"seconds": 0.0, "startup": 0.0}
-    times: dict[str, float] = read_json(path)
-    return times
+    return [read_json(path)] if path.is_file() and path.stat().st_mtime >= since else []
 
 
 def _die_with_parent() -> None:

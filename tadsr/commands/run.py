@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
         code = monitor.run(snakemake_command(plan, args, profile))
     if code != 0:
         fail(plan, code, since)
-    return finish(plan, time.monotonic() - started, before)
+    return finish(plan, since, time.monotonic() - started, before)
 
 
 def make_root(plan: Plan) -> None:
@@ -217,7 +217,7 @@ def fail(plan: Plan, code: int, since: float) -> NoReturn:
     )
 
 
-def finish(plan: Plan, seconds: float, before: dict[str, int]) -> int:
+def finish(plan: Plan, since: float, seconds: float, before: dict[str, int]) -> int:
     """Say what came out, where it lies, and how long it took."""
     name = plan.experiment.name
     done = fresh_jobs(plan)
@@ -228,7 +228,7 @@ def finish(plan: Plan, seconds: float, before: dict[str, int]) -> int:
     if receipt_times(plan) == before:
         print(f"experiment {name}: nothing to do, everything is up to date ({seconds:.0f} s)")
     else:
-        print(stage_times(plan, seconds))
+        print(stage_times(plan, seconds, since))
     return 0
 
 

@@ -16,7 +16,7 @@ from tadsr.data.manifest import read_manifest
 from tadsr.data.realesrgan import REALESRGAN, degrade
 from tadsr.data.resize import bicubic_lr
 from tadsr.errors import DataError
-from tadsr.seeds import numpy_generator
+from tadsr.seeds import derive, numpy_generator
 
 Degradation = Literal["bicubic", "realesrgan"]
 
@@ -110,7 +110,9 @@ class TrainingCrops:
             return bicubic_lr(levels, self.scale).to(torch.float32) / 127.5 - 1
         images = levels.to(torch.float32) / 255
         settings = replace(REALESRGAN, scale=self.scale)
-        lr = [degrade(hr, self.seed, i, settings) for hr, i in zip(images, indices, strict=True)]
+        # By axis: validation crop i must not meet the kernels and noise of training crop i.
+        seed = derive(self.seed, self.axis, "degradation")
+        lr = [degrade(hr, seed, i, settings) for hr, i in zip(images, indices, strict=True)]
         return torch.stack(lr) * 2 - 1
 
 

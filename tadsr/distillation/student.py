@@ -22,7 +22,7 @@ from tadsr.pipeline import TADSRPipeline
 from tadsr.training.loop import TrainingOutcome, fit
 from tadsr.training.models import load_frozen, save_pipeline
 from tadsr.training.objective import Term, Trainable
-from tadsr.training.process import seeded
+from tadsr.training.process import reproducible, seeded
 
 STUDENT = "student"
 DISCRIMINATOR = "discriminator"
@@ -56,7 +56,8 @@ def train_student(
     }
     if outcome.status == "done":
         trained: Any = state.validated_networks()[STUDENT]
-        results |= _write_validation(objective, trained, folder / "validation.json")
+        with reproducible(spec.training.threads):
+            results |= _write_validation(objective, trained, folder / "validation.json")
         pipeline = TADSRPipeline(unet=trained, codec=objective.codec, scheduler=objective.scheduler)
         save_pipeline(pipeline, folder / "model")
     return TrainingOutcome(outcome.status, outcome.message, results)

@@ -82,33 +82,44 @@ def _shards(
         count = min(SHARD_PAIRS, spec.pairs - start)
         path = folder / shard_file(start // SHARD_PAIRS)
         if not path.is_file():
-            save_tensors(path, _answers(spec, pipeline, crops.batch, start, count, device), {})
+            save_tensors(
+                path, _answers(spec, pipeline, crops.batch, start, count, device, "target"), {}
+            )
         yield start + count
     path = folder / VAL_FILE
     if not path.is_file():
         crop, degradation = crop_settings(data.val)
         fixed = fixed_pairs(val, crop, spec.val_pairs, degradation, data.val.seed)
-        save_tensors(path, _answers(spec, pipeline, _slices(fixed), 0, spec.val_pairs, device), {})
+        # Noise of its own: pair i must not meet the noise that training pair i was learnt with.
+        answers = _answers(
+            spec, pipeline, _slices(fixed), 0, spec.val_pairs, device, "validation target"
+        )
+        save_tensors(path, answers, {})
     yield spec.pairs + spec.val_pairs
 
 
 def _answers(
     spec: TargetsSpec, pipeline: Any, crops: Callable[[int, int], Batch], start: int, count: int,
-    device: str,
+    device: str, axis: str,
 ) -> dict[str, Tensor]:  # fmt: skip
-    """Pairs `start` to `start + count` with the teacher's answers, (count, ...) per key."""
+    """Pairs `start` to `start + count` with the teacher's answers, (count, ...) per key.
+
+    The noise of pair i depends on (seed, axis, i) alone, whatever batch it comes in.
+    """
     parts: dict[str, list[Tensor]] = {key: [] for key in KEYS}
     for first in range(start, start + count, spec.batch_size):
         batch = crops(first, min(spec.batch_size, start + count - first))
-        answer = _answer(spec, pipeline, batch, device)
+        answer = _answer(spec, pipeline, batch, device, axis)
         for key in KEYS:
             parts[key].append(answer[key].cpu())
     return {key: torch.cat(tensors) for key, tensors in parts.items()}
 
 
-def _answer(spec: TargetsSpec, pipeline: Any, batch: Batch, device: str) -> dict[str, Tensor]:
+def _answer(
+    spec: TargetsSpec, pipeline: Any, batch: Batch, device: str, axis: str
+) -> dict[str, Tensor]:
     pairs = encode_pairs(pipeline.codec, batch, device)
-    noise = torch.stack([_noise(spec.seed, i, pairs.z_y[0].shape) for i in batch.indices])
+    noise = torch.stack([_noise(spec.seed, axis, i, pairs.z_y[0].shape) for i in batch.indices])
     x_T = pipeline.scheduler.prior_sample(pairs.z_y, noise.to(device))
     stochastic = spec.sampler == "stochastic"
     z_tch = sample(
@@ -118,21 +129,21 @@ def _answer(spec: TargetsSpec, pipeline: Any, batch: Batch, device: str) -> dict
         pairs.z_y,
         pairs.lq,
         deterministic=not stochastic,
-        noise=_chain_noise(spec.seed, pipeline, batch, pairs.z_y) if stochastic else None,
+        noise=_chain_noise(spec.seed, axis, pipeline, batch, pairs.z_y) if stochastic else None,
     )
     return {"lq": pairs.lq, "z_y": pairs.z_y, "z_0": pairs.z_0, "x_T": x_T, "z_tch": z_tch}
 
 
-def _noise(seed: int, index: int, shape: torch.Size) -> Tensor:
+def _noise(seed: int, axis: str, index: int, shape: torch.Size) -> Tensor:
     """The noise of pair `index`, whatever batch it comes in."""
-    return torch.randn(shape, generator=seeds.torch_generator(seed, "target noise", index))
+    return torch.randn(shape, generator=seeds.torch_generator(seed, f"{axis} noise", index))
 
 
-def _chain_noise(seed: int, pipeline: Any, batch: Batch, like: Tensor) -> Tensor:
+def _chain_noise(seed: int, axis: str, pipeline: Any, batch: Batch, like: Tensor) -> Tensor:
     """Step noise of the stochastic chain, (T, N, C, H, W), likewise fixed per pair."""
     shape = (pipeline.scheduler.num_train_timesteps, *like.shape[1:])
     draws = [
-        torch.randn(shape, generator=seeds.torch_generator(seed, "target chain", i))
+        torch.randn(shape, generator=seeds.torch_generator(seed, f"{axis} chain", i))
         for i in batch.indices
     ]
     return torch.stack(draws, dim=1).to(like.device)

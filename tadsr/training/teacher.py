@@ -22,7 +22,7 @@ from tadsr.training.latents import LatentPairs, crop_settings, encode_pairs, gau
 from tadsr.training.loop import TrainingOutcome, fit
 from tadsr.training.models import save_pipeline
 from tadsr.training.objective import Term, Trainable
-from tadsr.training.process import seeded
+from tadsr.training.process import reproducible, seeded
 
 NAME = "teacher"
 VALIDATION_CROPS = 32
@@ -66,7 +66,8 @@ def train_teacher(
     trained: Any = state.validated_networks()[NAME]
     results = outcome.results | {"sigma_r": scheduler.sigma_r}
     if outcome.status == "done":
-        results |= objective.final_errors(trained)
+        with reproducible(spec.training.threads):
+            results |= objective.final_errors(trained)
         save_pipeline(
             TADSRPipeline(unet=trained, codec=codec, scheduler=scheduler), folder / "model"
         )
@@ -165,8 +166,11 @@ def build_scheduler(
     """The schedule, with sigma_r = std(z_0 - z_y) measured on training crops for `residual`."""
     settings: dict[str, Any] = spec.schedule.model_dump()
     if spec.schedule.prediction_type == "residual":
-        pairs = encode_pairs(codec, crops.batch(0, SIGMA_CROPS), "cpu")
-        settings["sigma_r"] = float((pairs.z_0 - pairs.z_y).double().std())
+        # A sum's last bit depends on the threads, and a resumed training must find the same.
+        with reproducible(spec.training.threads):
+            pairs = encode_pairs(codec, crops.batch(0, SIGMA_CROPS), "cpu")
+            sigma_r = (pairs.z_0 - pairs.z_y).double().std()
+        settings["sigma_r"] = float(sigma_r)
     scheduler: ResShiftScheduler = ResShiftScheduler(**settings)
     return scheduler
 
