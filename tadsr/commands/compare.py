@@ -125,6 +125,7 @@ def write_statistics(
         directions=directions, diverged=diverged,
         margins={(e.dataset, e.metric): e.margin for e in experiment.primary
                  if e.margin is not None},
+        declared_seeds=dict.fromkeys(experiment.variants, experiment.seeds),
     ) if comparable else []  # fmt: skip
     write_parquet(folder / "means.parquet", to_frame(summaries, Summary))
     write_parquet(folder / "comparisons.parquet", to_frame(comparisons, Comparison))

@@ -40,6 +40,7 @@ def compare(
     directions: Mapping[str, str] | None = None,
     diverged: Mapping[str, Collection[int]] | None = None,
     margins: Mapping[Endpoint, float] | None = None,
+    declared_seeds: Mapping[str, Collection[int]] | None = None,
     resamples: int = RESAMPLES,
 ) -> list[Comparison]:
     """Compare every other variant with `reference` at every (dataset, metric).
@@ -57,6 +58,8 @@ def compare(
         margins: (dataset, metric) to the smallest difference worth knowing, in the metric's
             units; decides between `no difference shown` and `under-powered` (see
             `tadsr.compare.verdicts`).
+        declared_seeds: trained variant to the seeds it was to have. A variant or seed of which
+            no score came back still counts, in `seeds_total` and in Holm's family.
         resamples: bootstrap resamples behind each weights claim.
 
     Returns:
@@ -70,8 +73,8 @@ def compare(
         DataError: a broken frame (see `read_scores`) or an unknown `reference`.
         ConfigError: a primary metric with no known direction, or a bad value in `directions`.
     """
-    scores = read_scores(frame, diverged or {})
-    if reference not in scores.seeds:
+    scores = read_scores(frame, diverged or {}, declared_seeds or {})
+    if reference not in {*frame["variant"], *scores.diverged}:
         raise DataError(
             f"reference '{reference}' has no scores; {nearest(reference, list(scores.seeds))}"
         )
@@ -178,7 +181,7 @@ def _with_recipe(comparison: Comparison, pair: Pair) -> Comparison:
     """Add the means and the recipe claim."""
     ours, theirs = pair.ours.mean(axis=1), pair.theirs.mean(axis=1)
     higher, seeded = comparison.higher_is_better, pair.seeds != (SEEDLESS,)
-    distinct = len(np.unique(np.hstack([pair.ours, pair.theirs]), axis=0))
+    distinct = _distinct(pair)
     measured = replace(
         comparison,
         n_seeds=len(pair.seeds) if seeded else 0,
@@ -203,6 +206,13 @@ def _with_recipe(comparison: Comparison, pair: Pair) -> Comparison:
         sd=claim.sd,
         effect_size=claim.delta / claim.sd if claim.sd else None,
     )
+
+
+def _distinct(pair: Pair) -> int:
+    """Seeds that are no copies: of the side that has fewer, a side without seeds aside."""
+    sides = zip((pair.ours, pair.theirs), pair.seedless, strict=True)
+    counts = (len(np.unique(side, axis=0)) for side, seedless in sides if not seedless)
+    return min(counts, default=1)
 
 
 def _weights_claims(

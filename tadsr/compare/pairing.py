@@ -21,6 +21,8 @@ class Pair:
     theirs: Floats
     """(seeds, images) of the reference, without NaN."""
     left_out: int
+    seedless: tuple[bool, bool] = (False, False)
+    """Whether the variant, and the reference, is an upscaler without seeds."""
 
 
 def pair_runs(ours: Runs | None, theirs: Runs | None) -> Pair:
@@ -44,7 +46,8 @@ def pair_runs(ours: Runs | None, theirs: Runs | None) -> Pair:
     left_out = int(np.sum(~whole & ~absent.all(axis=0)))
     if not whole.any():
         return Pair((), empty, empty, left_out)
-    return Pair(seeds, left[:, whole], right[:, whole], left_out)
+    seedless = ours.seedless, theirs.seedless
+    return Pair(seeds, left[:, whole], right[:, whole], left_out, seedless)
 
 
 def _rows(runs: Runs, seeds: tuple[int, ...]) -> Floats:

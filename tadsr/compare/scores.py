@@ -63,11 +63,16 @@ class Scores:
         return block.runs.get(variant) if block else None
 
 
-def read_scores(frame: pd.DataFrame, diverged: Mapping[str, Collection[int]]) -> Scores:
+def read_scores(
+    frame: pd.DataFrame,
+    diverged: Mapping[str, Collection[int]],
+    declared: Mapping[str, Collection[int]] | None = None,
+) -> Scores:
     """Check `frame` (columns `COLUMNS`, rows in any order) and lay it out.
 
     `diverged` maps a variant to the seeds whose training diverged; scores of such a seed are left
     out, because its last good state is not what the recipe asked for, but the seed is counted.
+    `declared` maps a trained variant to the seeds it was to have, with or without a score.
 
     Raises DataError for a missing column, a name that is missing, a seed that is no whole number,
     a value that is not finite, a row that is there twice, a variant both with and without seeds,
@@ -90,7 +95,9 @@ def read_scores(frame: pd.DataFrame, diverged: Mapping[str, Collection[int]]) ->
     _refuse_duplicates(columns, names)
     gone = {variant: frozenset(int(s) for s in some) for variant, some in diverged.items() if some}
     blocks = dict(_blocks(columns, values[order], names, gone))
-    return Scores(blocks, _seeds_of_variants(columns, names["variant"], gone), gone)
+    given = {variant: {*gone.get(variant, ()), *(declared or {}).get(variant, ())}
+             for variant in {*gone, *(declared or {})}}  # fmt: skip
+    return Scores(blocks, _seeds_of_variants(columns, names["variant"], given), gone)
 
 
 def _codes(frame: pd.DataFrame, name: str, *, optional: bool) -> tuple[Codes, list[str]]:
@@ -169,11 +176,11 @@ def _refuse_duplicates(columns: list[Codes], names: dict[str, list[str]]) -> Non
 
 
 def _seeds_of_variants(
-    columns: list[Codes], names: list[str], diverged: dict[str, frozenset[int]]
+    columns: list[Codes], names: list[str], given: Mapping[str, Collection[int]]
 ) -> dict[str, frozenset[int]]:
-    """Variant to all its seeds in any block, and its diverged ones."""
+    """Variant to all its seeds in any block, and those `given` without a score."""
     pairs = np.unique(np.stack([columns[2], columns[3]], axis=1), axis=0)
-    found: dict[str, set[int]] = {name: set(diverged.get(name, ())) for name in diverged}
+    found: dict[str, set[int]] = {name: set(seeds) for name, seeds in given.items()}
     for code, seed in pairs.tolist():
         found.setdefault(names[code], set()).add(seed)
     for variant, seeds in found.items():

@@ -56,6 +56,18 @@ def test_scores_of_other_images_do_not_stop_the_rest(tmp_path: Path) -> None:
     assert scored(plan.root) == set()
 
 
+def test_a_declared_variant_that_failed_everywhere_stays_in_the_family(tmp_path: Path) -> None:
+    plan = mini(tmp_path)
+    finish_all(plan)
+    for seed in plan.experiment.seeds:
+        finish_run(plan, f"students/distill_only/seed-{seed}", content="other")
+    compare_all(plan)
+    frame = pd.read_parquet(plan.root / "comparison" / "comparisons.parquet")
+    (row,) = frame[frame["primary"]].to_dict("records")
+    assert (row["variant"], row["family"], row["seeds_total"]) == ("distill_only", 1, 2)
+    assert pd.isna(row["delta"])
+
+
 def test_a_partial_page_takes_the_receipt_away_and_a_whole_page_stays(tmp_path: Path) -> None:
     plan = mini(tmp_path)
     finish_all(plan)

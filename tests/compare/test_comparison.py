@@ -16,7 +16,7 @@ from scipy import stats
 from tadsr.compare import Comparison, Summary, compare, from_frame, summarize, to_frame
 from tadsr.compare.claims import weights_claim
 from tadsr.compare.verdicts import smallest_effect
-from tadsr.errors import ConfigError
+from tadsr.errors import ConfigError, DataError
 from tadsr.seeds import numpy_generator
 
 Frames = Callable[..., pd.DataFrame]
@@ -100,7 +100,8 @@ def test_null_is_no_difference_shown_or_under_powered(score_frame: Frames) -> No
     generator = np.random.default_rng(2)
     deltas = generator.normal(0, 0.01, (6, 4))
     deltas -= deltas.mean()
-    frame = score_frame({"full": np.zeros((6, 4)), "other": deltas})
+    level = _blocks(0.0, seeds=6, images=4)["full"]
+    frame = score_frame({"full": level, "other": level + deltas})
     (found,) = compare(frame, "full", LPIPS)
     assert found.verdict == "no difference shown"
     assert f"could have shown is {found.smallest_effect:.4g}" in found.text
@@ -279,6 +280,29 @@ def test_one_copied_seed_takes_the_word_away(score_frame: Frames) -> None:
     (found,) = compare(score_frame(blocks), "full", LPIPS)
     assert (found.verdict, found.n_seeds, found.distinct_seeds) == ("under-powered", 6, 5)
     assert found.p_adjusted == 1.0
+
+
+@pytest.mark.parametrize("copied", ["full", "other"])
+def test_copies_on_one_side_take_the_word_away_too(score_frame: Frames, copied: str) -> None:
+    blocks = _blocks(-0.1)
+    blocks[copied] = np.repeat(blocks[copied][:1], 5, axis=0)
+    (found,) = compare(score_frame(blocks), "full", LPIPS)
+    assert (found.verdict, found.distinct_seeds, found.p_value) == ("under-powered", 1, None)
+    blocks[copied] = np.vstack([blocks[copied][:1], _blocks(-0.1)[copied][:1] + [[0.01]] * 4])
+    (found,) = compare(score_frame(blocks), "full", LPIPS)
+    assert (found.verdict, found.distinct_seeds) == ("under-powered", 2)
+
+
+def test_a_declared_variant_without_any_score_stays_in_the_family(score_frame: Frames) -> None:
+    frame = score_frame(_blocks(-0.1))
+    declared = {"full": range(5), "failed": range(5), "other": range(6)}
+    failed, other = compare(frame, "full", LPIPS, declared_seeds=declared)
+    assert (failed.variant, failed.delta, failed.verdict) == ("failed", None, "under-powered")
+    assert other.family == failed.family == 2
+    assert other.p_adjusted == pytest.approx(2 * other.p_value)  # type: ignore[operator]
+    assert "1 seed of other not paired, for want of a score" in other.text
+    with pytest.raises(DataError, match="'failed' has no scores"):
+        compare(frame, "failed", declared_seeds=declared)
 
 
 def test_a_variant_equal_to_the_reference_shows_no_difference(score_frame: Frames) -> None:

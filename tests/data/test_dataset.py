@@ -120,6 +120,22 @@ def test_fixed_pairs_repeat_and_cover_all_images(photos: Path, degradation: Any)
     assert not torch.equal(first.hr, training.hr)
 
 
+def test_validation_crops_meet_no_degradation_of_training(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def record(hr: torch.Tensor, seed: int, index: int, settings: object) -> torch.Tensor:
+        seen.append((seed, index))
+        return hr[:, ::4, ::4]
+
+    monkeypatch.setattr("tadsr.data.dataset.degrade", record)
+    fixed_pairs(photos, 64, 4, "realesrgan", seed=3)
+    for axis in ("crops", "targets"):
+        TrainingCrops(photos, 64, "realesrgan", seed=3, axis=axis).batch(0, 4)
+    assert len(seen) == len(set(seen)) == 12
+
+
 def test_load_pairs(hr_folder: Path, train: Path, tmp_path: Path) -> None:
     spec = DatasetSpec(kind="folder", path=str(hr_folder), degradation="bicubic")
     build_dataset("set", spec, tmp_path / "set")

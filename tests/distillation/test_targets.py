@@ -75,6 +75,29 @@ def test_missing_shards_are_made_again_with_the_same_bytes(
     assert contents(tmp_path) == before
 
 
+@pytest.mark.parametrize("sampler", ["deterministic", "stochastic"])
+def test_validation_pairs_have_noise_of_their_own(
+    world: World, tmp_path: Path, sampler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chains: list[torch.Tensor | None] = []
+
+    def record(*arguments: object, noise: torch.Tensor | None = None, **options: object) -> object:
+        if "deterministic" in options:
+            chains.append(noise)
+        return sample(*arguments, noise=noise, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("tadsr.distillation.targets.sample", record)
+    make(world, tmp_path, TARGETS.model_copy(update={"sampler": sampler}))
+    pool = Pool(tmp_path)
+    noise = [pairs["x_T"] - pairs["z_y"] for pairs in (pool.pairs([0, 1, 2, 3]), pool.validation())]
+    assert all(float((a - b).abs().mean()) > 0.1 for a in noise[0] for b in noise[1])
+    assert len(chains) == 4, "training pairs in three batches, and the validation pairs"
+    if sampler == "stochastic":
+        assert chains[0] is not None
+        assert chains[3] is not None
+        assert not torch.equal(chains[0], chains[3])
+
+
 def test_another_seed_gives_other_pairs(world: World, tmp_path: Path) -> None:
     make(world, tmp_path, TARGETS.model_copy(update={"seed": 1}))
     first, second = Pool(world.pool).pairs([0]), Pool(tmp_path).pairs([0])

@@ -13,7 +13,7 @@ from tadsr.data.dataset import TrainingCrops
 from tadsr.pipeline import TADSRPipeline
 from tadsr.runs.curves import read_curves
 from tadsr.training import TrainingOutcome
-from tadsr.training.teacher import train_teacher
+from tadsr.training.teacher import build_codec, build_scheduler, train_teacher
 from tests.tiny import (
     CROP,
     NETWORK,
@@ -68,6 +68,20 @@ def test_sigma_r_is_the_spread_of_the_residual(
     assert outcome.results["sigma_r"] == pytest.approx(4 * float((crops.hr - enlarged).std()), 0.1)
     scheduler = TADSRPipeline.from_pretrained(folder / "model").scheduler
     assert scheduler.config.sigma_r == outcome.results["sigma_r"]
+
+
+def test_sigma_r_does_not_depend_on_the_threads_around_it(data: tuple[Path, DataSpec]) -> None:
+    crops = TrainingCrops(data[0] / "train", CROP, "bicubic", seed=0)
+    codec = build_codec(TEACHER.codec, "cpu")
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            found.append(build_scheduler(TEACHER, codec, crops).sigma_r)
+    finally:
+        torch.set_num_threads(before)
+    assert len(set(found)) == 1
 
 
 def test_training_lowers_the_denoising_error(data: tuple[Path, DataSpec], tmp_path: Path) -> None:
