@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 
 from tadsr.commands.common import add_job_arguments, job_context, load_plan, selected_jobs
+from tadsr.files import digest_json
 from tadsr.plan import recipes
-from tadsr.plan.jobs import Plan
+from tadsr.plan.jobs import Plan, source_stamp
 from tadsr.runs import Run
-from tadsr.runs.folder import read_card
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,14 +36,11 @@ def run(args: argparse.Namespace) -> int:
                         data.finish("done", dataset_content(folder), results=results)
                     images = data.card["results"]["images"]
                     print(f"data {name}: {images} images", flush=True)
-                context.record(name, "done", str((read_card(folder) or {})["content"]))
+                context.record(name, "done", data.card["content"])
     return 0
 
 
 def source_digest(plan: Plan, name: str) -> str:
     """Digest of what a data set is made from: the files of its folder, and the training crop."""
-    from tadsr.files import digest_json
-    from tadsr.plan.jobs import source_stamp
-
     spec = plan.experiment.data.all()[name]
     return digest_json([source_stamp(spec.path), spec.crop])

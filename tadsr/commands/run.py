@@ -133,9 +133,11 @@ def find_profile(name: str) -> Path:
 
 def fetch_weights(plan: Plan) -> None:
     """Get the metric weights that are missing; what cannot be had stays a missing column."""
-    from tadsr.weights import Present, fetch
+    from tadsr.weights import Missing, Present, fetch, status
 
-    wanted = [name for name, (state, _) in weights_state(plan).items() if state == "missing"]
+    # Not by `weights_state`: it digests every file, and here only presence matters.
+    names = plan.jobs["weights"].cells
+    wanted = [name for name in names if isinstance(status(name), Missing)]
     if not wanted:
         return
     print(f"metric weights to fetch: {', '.join(wanted)}", flush=True)

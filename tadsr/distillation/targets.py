@@ -23,10 +23,11 @@ from tadsr.config.student import TargetsSpec
 from tadsr.data.dataset import Batch, TrainingCrops, fixed_pairs
 from tadsr.diffusion import sample
 from tadsr.distillation.pool import KEYS, VAL_FILE, Pool, shard_file
+from tadsr.files import remove_leftovers
 from tadsr.training.latents import crop_settings, encode_pairs
 from tadsr.training.models import load_frozen
 from tadsr.training.process import reproducible
-from tadsr.training.state import load_tensors, remove_leftovers, save_tensors
+from tadsr.training.state import load_tensors, save_tensors
 
 __all__ = ["Pool", "make_targets"]
 

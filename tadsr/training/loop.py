@@ -18,10 +18,11 @@ import torch
 from torch import Tensor
 
 from tadsr.config.student import TrainingSpec
+from tadsr.files import remove_leftovers
 from tadsr.runs.curves import Curves
 from tadsr.training.objective import BatchT, Objective, Term, Trainable
 from tadsr.training.process import StopRequest, reproducible
-from tadsr.training.state import TrainingState, remove_leftovers
+from tadsr.training.state import TrainingState
 
 CURVE_POINTS = 100
 """Lines that a training writes to its curves."""

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tadsr.errors import CorruptionError, TadsrError
-from tadsr.files import TEMPORARY_PREFIX, atomic_path
+from tadsr.files import atomic_path
 from tadsr.training.objective import Trainable
 
 FORMAT = 1
@@ -145,13 +145,6 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except SafetensorError as error:
         raise CorruptionError(f"{path}: not readable ({error}); delete it and run again") from error
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Delete temporary files that a killed process left in `folder` (the caller holds its lock)."""
-    for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
-        if leftover.is_file():
-            leftover.unlink()
 
 
 def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
