@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 
 from tadsr.commands.common import add_job_arguments, job_context, load_plan, selected_jobs
+from tadsr.config.presets import count_remark
+from tadsr.errors import DataError
 from tadsr.files import digest_json
 from tadsr.plan import recipes
 from tadsr.plan.jobs import Plan, source_stamp
@@ -24,23 +26,55 @@ def run(args: argparse.Namespace) -> int:
             from tadsr.data.manifest import build_dataset, dataset_content
 
             context.work_begins()
+            scale = plan.experiment.data.scale
             for index, (name, spec) in enumerate(plan.experiment.data.all().items()):
                 context.progress.start_cell(index, name)
                 folder = plan.dataset(name)
                 source = {"source": source_digest(plan, name)}
-                with Run.open(folder, recipes.dataset(spec).as_dict(), source, root=plan.root,
-                              content=dataset_content) as data:  # fmt: skip
+                with Run.open(folder, recipes.dataset(plan.experiment, spec).as_dict(), source,
+                              root=plan.root, content=dataset_content) as data:  # fmt: skip
                     if not data.finished:
-                        frame = build_dataset(name, spec, folder)
+                        frame = build_dataset(name, spec, folder, scale)
                         results = {"images": len(frame)}
                         data.finish("done", dataset_content(folder), results=results)
                     images = data.card["results"]["images"]
                     print(f"data {name}: {images} images", flush=True)
+                remark = count_remark(spec.preset, images) if spec.limit is None else ""
+                if remark:
+                    print(f"data {name}: note: {remark}", flush=True)
+                check_overlap(plan, name)
                 context.record(name, "done", data.card["content"])
     return 0
 
 
+def check_overlap(plan: Plan, name: str) -> None:
+    """Refuse a val or test set with images of the training set, unless its settings accept that.
+
+    Raises:
+        DataError: it names the images and the two ways out.
+    """
+    from tadsr.data.manifest import shared_images
+
+    if name == "train":
+        return
+    shared = shared_images(plan.dataset("train"), plan.dataset(name))
+    if not shared:
+        return
+    shown = ", ".join(shared[:3]) + (", ..." if len(shared) > 3 else "")
+    found = f"data {name}: {len(shared)} images are in the training set too ({shown})"
+    if not plan.experiment.data.all()[name].allow_overlap:
+        raise DataError(
+            f"{found}; take them out, split one folder with 'holdout', or set 'allow_overlap: true'"
+        )
+    print(f"{found}; accepted by allow_overlap", flush=True)
+
+
 def source_digest(plan: Plan, name: str) -> str:
-    """Digest of what a data set is made from: the files of its folder, and the training crop."""
+    """Digest of what a data set is made from: the files of its folder, and what is asked of them.
+
+    Settings that are not used take no part, so that an experiment without them keeps its digest.
+    """
     spec = plan.experiment.data.all()[name]
-    return digest_json([source_stamp(spec.path), spec.crop])
+    asked = {key: getattr(spec, key) for key in ("hr", "lr", "count")}
+    used = [[key, value] for key, value in asked.items() if value is not None]
+    return digest_json([source_stamp(spec.path), spec.crop, *used])

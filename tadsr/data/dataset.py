@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import get_args
 
 import numpy as np
 import torch
 
 from tadsr.config.base import SCALE
+from tadsr.config.data import Degradation as Degradation
+from tadsr.data.degradations import make_lr
 from tadsr.data.images import RGB8, read_rgb
 from tadsr.data.manifest import read_manifest
-from tadsr.data.realesrgan import REALESRGAN, degrade
-from tadsr.data.resize import bicubic_lr
 from tadsr.errors import DataError
 from tadsr.seeds import derive, numpy_generator
-
-Degradation = Literal["bicubic", "realesrgan"]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Crops `hr`: (n, 3, crop, crop), `lq`: (n, 3, crop/4, crop/4), both float32 in [-1, 1]."""
+    """Crops `hr`: (n, 3, crop, crop), `lq`: (n, 3, crop/scale, crop/scale), float32 in [-1, 1]."""
 
     hr: torch.Tensor
     lq: torch.Tensor
@@ -64,8 +62,9 @@ class TrainingCrops:
     ) -> None:
         if crop < 1 or crop % scale:
             raise ValueError(f"crop must be a positive multiple of {scale}, got {crop}")
-        if degradation not in ("bicubic", "realesrgan"):
-            raise ValueError(f"degradation must be bicubic or realesrgan, got {degradation!r}")
+        if degradation not in get_args(Degradation):
+            known = ", ".join(get_args(Degradation))
+            raise ValueError(f"degradation must be one of {known}, got {degradation!r}")
         self.crop = crop
         self.degradation = degradation
         self.scale = scale
@@ -106,14 +105,10 @@ class TrainingCrops:
         return image, crop[:, ::-1] if self.flip and rng.random() < 0.5 else crop
 
     def _degrade(self, levels: torch.Tensor, indices: tuple[int, ...]) -> torch.Tensor:
-        if self.degradation == "bicubic":
-            return bicubic_lr(levels, self.scale).to(torch.float32) / 127.5 - 1
-        images = levels.to(torch.float32) / 255
-        settings = replace(REALESRGAN, scale=self.scale)
         # By axis: validation crop i must not meet the kernels and noise of training crop i.
         seed = derive(self.seed, self.axis, "degradation")
-        lr = [degrade(hr, seed, i, settings) for hr, i in zip(images, indices, strict=True)]
-        return torch.stack(lr) * 2 - 1
+        lr = make_lr(levels, self.degradation, seed, indices, self.scale)
+        return lr.to(torch.float32) / 127.5 - 1
 
 
 def fixed_pairs(

@@ -1,7 +1,8 @@
 """`data/<dataset>/`: 8-bit PNGs `hr/<image>.png`, `lr/<image>.png`, and `manifest.parquet`.
 
-The manifest is written last, so a folder with a manifest is complete. Digests are of decoded
-pixels, not of files: another Pillow compresses differently, yet the images are the same.
+The manifest is written last, so a folder with a manifest is complete. `hr_sha256` and `lr_sha256`
+are of decoded pixels: another Pillow compresses differently, yet the images are the same.
+`hr_file_sha256` and `lr_file_sha256` are of the files that were read, to tell a release by.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ from tadsr.config.data import DatasetSpec
 from tadsr.data.images import RGB8, read_rgb, write_png
 from tadsr.data.sources import Item, read_items
 from tadsr.errors import CorruptionError, DataError
-from tadsr.files import atomic_path, digest_json
+from tadsr.files import atomic_path, digest_json, sha256_file
 
 MANIFEST = "manifest.parquet"
 
 COLUMNS = (
     "image", "split", "hr", "lr", "hr_sha256", "lr_sha256",
-    "hr_width", "hr_height", "lr_width", "lr_height", "source",
+    "hr_width", "hr_height", "lr_width", "lr_height", "source", "hr_file_sha256", "lr_file_sha256",
 )  # fmt: skip
-"""Paths are relative to the manifest; where there is no HR or LR: empty text, size 0."""
+"""Paths are relative to the manifest; where there is no HR, LR or file: empty text, size 0."""
 
 
 def build_dataset(
@@ -98,6 +99,19 @@ def verify_dataset(folder: Path | str) -> str:
     return dataset_content(folder)
 
 
+def shared_images(train: Path | str, other: Path | str) -> list[str]:
+    """The images of `other` whose HR is in the training set `train`: equal pixels or equal files.
+
+    An equal file counts because the two sets may be cropped differently. Near copies (another
+    size, another compression) are not seen.
+    """
+    known = read_manifest(train)
+    pixels, files = ({*known[column]} - {""} for column in ("hr_sha256", "hr_file_sha256"))
+    frame = read_manifest(other)
+    shared = frame["hr_sha256"].isin(pixels) | frame["hr_file_sha256"].isin(files)
+    return [str(name) for name in frame["image"][shared]]
+
+
 def pixel_digest(pixels: RGB8) -> str:
     """sha256 (hex) of the shape and the values of an (H, W, 3) uint8 array."""
     digest = hashlib.sha256(f"{pixels.shape[0]}x{pixels.shape[1]}x3 ".encode())
@@ -131,6 +145,8 @@ def _store(folder: Path, name: str, pixels: RGB8) -> None:
 
 def _row(item: Item, role: str) -> dict[str, Any]:
     row: dict[str, Any] = {"image": item.name, "split": role, "source": item.source}
+    for kind, file in (("hr", item.hr_file), ("lr", item.lr_file)):
+        row[f"{kind}_file_sha256"] = sha256_file(file) if file is not None else ""
     for kind, pixels in (("hr", item.hr), ("lr", item.lr)):
         there = pixels is not None
         row[kind] = f"{kind}/{item.name}.png" if there else ""

@@ -5,17 +5,17 @@ Each source yields `Item`s one at a time, cropped so that HR is exactly `scale` 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from tadsr.config.data import DatasetSpec
-from tadsr.data.images import RGB8, list_images, read_rgb, to_tensor, to_uint8
+from tadsr.data.degradations import make_lr
+from tadsr.data.folders import check_count, find_pairs, find_singles, members
+from tadsr.data.images import RGB8, read_rgb
 from tadsr.data.photos import photo_paths
-from tadsr.data.realesrgan import REALESRGAN, degrade
-from tadsr.data.resize import bicubic_lr
 from tadsr.errors import ConfigError, DataError
 from tadsr.seeds import derive
 
@@ -25,32 +25,41 @@ SMALLEST_LR = 8
 
 @dataclass(frozen=True)
 class Item:
-    """One image of a data set, (H, W, 3) uint8 each; `source` is a credit or a file name."""
+    """One image of a data set, (H, W, 3) uint8 each, and the files it was read from.
+
+    `source` is a credit or a file name; a made LR image has no file.
+    """
 
     name: str
     hr: RGB8 | None
     lr: RGB8 | None
     source: str
+    hr_file: Path | None
+    lr_file: Path | None
 
 
 def read_items(spec: DatasetSpec, scale: int, *, hr_only: bool) -> Iterator[Item]:
     """The images of `spec` in a fixed order; LR is left out if `hr_only` (training images).
 
+    The names of a folder are sorted; `count` is checked, then `holdout` and `limit` apply.
+
     Raises:
-        DataError: an image that cannot be read, is too small, has no partner or a wrong size.
+        DataError: an image that cannot be read, is too small, has no partner or a wrong size;
+            a folder of another number of images, or with more than one way to read it.
     """
     if spec.kind == "pairs":
         yield from _read_pairs(spec, scale)
         return
-    for name, source, pixels in _read_singles(spec):
+    for name, source, path, pixels in _read_singles(spec):
         if spec.kind == "lr_only":
             lr = centre_crop(pixels, spec.size, 1)
             _check_size(source, lr, SMALLEST_LR)
-            yield Item(name, None, lr, source)
+            yield Item(name, None, lr, source, None, path)
             continue
         hr = centre_crop(pixels, spec.size, scale)
         _check_size(source, hr, max(SMALLEST_LR * scale, spec.crop or 0))
-        yield Item(name, hr, None if hr_only else _make_lr(hr, name, spec, scale), source)
+        made = None if hr_only else _make_lr(hr, name, spec, scale)
+        yield Item(name, hr, made, source, path, None)
 
 
 def centre_crop(pixels: RGB8, size: int | None, multiple: int) -> RGB8:
@@ -67,62 +76,54 @@ def centre_crop(pixels: RGB8, size: int | None, multiple: int) -> RGB8:
     return pixels[top : top + kept[0], left : left + kept[1]]
 
 
-def unique_stems(paths: list[Path]) -> dict[str, Path]:
-    """Paths by stem. Two files of one stem (a.png, a.jpg) would overwrite each other: an error."""
-    stems: dict[str, Path] = {}
-    for path in paths:
-        other = stems.setdefault(path.stem, path)
-        if other is not path:
-            raise DataError(
-                f"{path.parent}: {other.name} and {path.name} have one name '{path.stem}'; "
-                "rename or remove one of them"
-            )
-    return stems
-
-
-def _read_singles(spec: DatasetSpec) -> Iterator[tuple[str, str, RGB8]]:
-    """(name, source, pixels) of photographs or of the pictures of a folder."""
-    if spec.kind == "folder" and spec.path is None:
-        raise ConfigError("a data set of kind 'folder' needs 'path'")
-    if spec.kind == "photos" or spec.path is None:
+def _read_singles(spec: DatasetSpec) -> Iterator[tuple[str, str, Path, RGB8]]:
+    """(name, source, file, pixels) of photographs or of the pictures of a folder."""
+    if spec.path is None:
+        if spec.kind == "folder":
+            raise ConfigError("a data set of kind 'folder' needs 'path'")
         for photo in photo_paths(spec.split or "test")[: spec.limit]:
-            yield photo.name, f"{photo.package} {photo.file}: {photo.credit}", photo.read()
+            source = f"{photo.package} {photo.file}: {photo.credit}"
+            yield photo.name, source, photo.path, photo.read()
         return
-    stems = unique_stems(list_images(Path(spec.path).expanduser()))
-    for stem in sorted(stems)[: spec.limit]:
-        yield stem, stems[stem].name, read_rgb(stems[stem])
+    folder = Path(spec.path).expanduser()
+    role, subfolder = ("hr", spec.hr) if spec.kind == "folder" else ("lr", spec.lr)
+    files = find_singles(folder, role, subfolder)
+    for name in _chosen(spec, files, folder):
+        yield name, files[name].name, files[name], read_rgb(files[name])
 
 
 def _read_pairs(spec: DatasetSpec, scale: int) -> Iterator[Item]:
     if spec.path is None:
         raise ConfigError("a data set of kind 'pairs' needs 'path' with subfolders hr and lr")
     folder = Path(spec.path).expanduser()
-    hr_paths = unique_stems(list_images(folder / "hr"))
-    lr_paths = unique_stems(list_images(folder / "lr"))
-    alone = sorted(hr_paths.keys() ^ lr_paths.keys())
-    if alone:
-        has, lacks = ("hr", "lr") if alone[0] in hr_paths else ("lr", "hr")
-        raise DataError(
-            f"{folder}: '{alone[0]}' is in {has} but not in {lacks} ({len(hr_paths)} hr, "
-            f"{len(lr_paths)} lr images, {len(alone)} without partner); add or remove it"
-        )
-    for stem in sorted(hr_paths)[: spec.limit]:
-        hr, lr = read_rgb(hr_paths[stem]), read_rgb(lr_paths[stem])
-        hr, lr = _align(hr, lr, scale, str(hr_paths[stem]))
+    files = find_pairs(folder, spec.hr, spec.lr)
+    for name in _chosen(spec, files, folder):
+        hr_path, lr_path = files[name]
+        hr, lr = _align(read_rgb(hr_path), read_rgb(lr_path), scale, hr_path)
         hr = centre_crop(hr, spec.size, scale)
         lr = centre_crop(lr, spec.size // scale if spec.size else None, 1)
-        _check_size(hr_paths[stem].name, hr, max(SMALLEST_LR * scale, spec.crop or 0))
-        yield Item(stem, hr, lr, hr_paths[stem].name)
+        _check_size(hr_path.name, hr, max(SMALLEST_LR * scale, spec.crop or 0))
+        yield Item(name, hr, lr, hr_path.name, hr_path, lr_path)
 
 
-def _align(hr: RGB8, lr: RGB8, scale: int, place: str) -> tuple[RGB8, RGB8]:
+def _chosen(spec: DatasetSpec, names: Collection[str], folder: Path) -> list[str]:
+    """The names to read: counted, those of the split, then the first `limit`."""
+    check_count(spec, len(names), folder)
+    chosen = sorted(names)
+    if spec.holdout is not None and spec.split is not None:
+        chosen = members(names, spec.holdout, spec.split, folder)
+    return chosen[: spec.limit]
+
+
+def _align(hr: RGB8, lr: RGB8, scale: int, place: Path) -> tuple[RGB8, RGB8]:
     """Cut a pair to exact multiples; LR may be HR / scale rounded up or down."""
     kept = []
     for large, small in zip(hr.shape[:2], lr.shape[:2], strict=True):
         if small not in (large // scale, -(-large // scale)):
+            wanted = "not the same size" if scale == 1 else f"not 1/{scale} of it"
             raise DataError(
                 f"{place}: HR is {hr.shape[1]}x{hr.shape[0]}, LR {lr.shape[1]}x{lr.shape[0]}, "
-                f"not 1/{scale} of it; check that the two belong together"
+                f"{wanted}; check that the two belong together (and data.scale)"
             )
         kept.append(large // scale)
     return hr[: kept[0] * scale, : kept[1] * scale], lr[: kept[0], : kept[1]]
@@ -138,11 +139,10 @@ def _check_size(source: str, pixels: RGB8, smallest: int) -> None:
 
 
 def _make_lr(hr: RGB8, name: str, spec: DatasetSpec, scale: int) -> RGB8:
-    if spec.degradation == "realesrgan":
-        # By name, not by position: `limit` then changes no image.
-        settings = replace(REALESRGAN, scale=scale)
-        return to_uint8(degrade(to_tensor(hr), derive(spec.seed, "lr", name), 0, settings))
-    if spec.degradation != "bicubic":
-        raise ConfigError(f"degradation '{spec.degradation}' cannot make LR: bicubic or realesrgan")
+    if spec.degradation is None:
+        raise ConfigError(f"a data set of kind '{spec.kind}' needs 'degradation' to make LR")
     levels = torch.from_numpy(hr.transpose(2, 0, 1).copy())[None]
-    return bicubic_lr(levels, scale)[0].permute(1, 2, 0).contiguous().numpy()
+    # By name, not by position: `limit` then changes no image.
+    seed = derive(spec.seed, "lr", name)
+    lr = make_lr(levels, spec.degradation, seed, [0], scale)
+    return lr[0].permute(1, 2, 0).contiguous().numpy()

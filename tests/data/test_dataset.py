@@ -34,7 +34,16 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("degradation", ["bicubic", "realesrgan"])
+def test_scale_1_keeps_the_size_and_takes_any_crop(train: Path) -> None:
+    batch = TrainingCrops(train, 30, "face", scale=1).batch(0, 4)
+    assert batch.hr.shape == batch.lq.shape == (4, 3, 30, 30)
+    error = (batch.hr - batch.lq).abs().mean()
+    assert 0.005 < error < 1  # degraded, yet of the same picture
+    parts = [TrainingCrops(train, 30, "face", scale=1).batch(n, 1).lq for n in range(4)]
+    assert torch.equal(batch.lq, torch.cat(parts))
+
+
+@pytest.mark.parametrize("degradation", ["bicubic", "realesrgan", "imagenet_test"])
 def test_shapes_and_range(train: Path, degradation: Any) -> None:
     batch = TrainingCrops(train, 32, degradation).batch(10, 7)
     assert batch.hr.shape == (7, 3, 32, 32)
@@ -125,11 +134,13 @@ def test_validation_crops_meet_no_degradation_of_training(
 ) -> None:
     seen: list[tuple[int, int]] = []
 
-    def record(hr: torch.Tensor, seed: int, index: int, settings: object) -> torch.Tensor:
-        seen.append((seed, index))
-        return hr[:, ::4, ::4]
+    def record(
+        levels: torch.Tensor, kind: str, seed: int, indices: tuple[int, ...], scale: int
+    ) -> torch.Tensor:
+        seen.extend((seed, index) for index in indices)
+        return levels[:, :, ::scale, ::scale]
 
-    monkeypatch.setattr("tadsr.data.dataset.degrade", record)
+    monkeypatch.setattr("tadsr.data.dataset.make_lr", record)
     fixed_pairs(photos, 64, 4, "realesrgan", seed=3)
     for axis in ("crops", "targets"):
         TrainingCrops(photos, 64, "realesrgan", seed=3, axis=axis).batch(0, 4)
@@ -160,7 +171,7 @@ def test_mistakes_are_named(train: Path) -> None:
         TrainingCrops(train, 64, "bicubic")
     with pytest.raises(ValueError, match="multiple of 4"):
         TrainingCrops(train, 30, "bicubic")
-    with pytest.raises(ValueError, match="bicubic or realesrgan"):
+    with pytest.raises(ValueError, match=r"one of bicubic, .*, got 'jpeg'"):
         TrainingCrops(train, 32, "jpeg")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="count >= 1"):
         TrainingCrops(train, 32, "bicubic").batch(0, 0)
