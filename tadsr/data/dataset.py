@@ -18,6 +18,9 @@ from tadsr.data.manifest import read_manifest
 from tadsr.errors import DataError
 from tadsr.seeds import derive, numpy_generator
 
+MEMORY = 4 * 2**30
+"""Bytes of decoded training images that a process keeps."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -71,7 +74,8 @@ class TrainingCrops:
         self.seed = seed
         self.flip = flip
         self.axis = axis
-        self.names, self._images = _load_hr(Path(folder), crop)
+        self.names, paths = _find_hr(Path(folder), crop)
+        self._images = _Images(paths, MEMORY)
 
     def __len__(self) -> int:
         """Number of images: the crops of one epoch."""
@@ -140,20 +144,44 @@ def load_pairs(folder: Path | str) -> list[TestImage]:
     return pairs
 
 
-def _load_hr(folder: Path, crop: int) -> tuple[list[str], list[RGB8]]:
-    names, images = [], []
+class _Images:
+    """The HR images of a data set by number, read when first asked for.
+
+    They stay in memory as long as they fit; a set as large as ImageNet is read again and again.
+    """
+
+    def __init__(self, paths: list[Path], budget: int) -> None:
+        self._paths = paths
+        self._free = budget
+        self._kept: dict[int, RGB8] = {}
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, number: int) -> RGB8:
+        if number in self._kept:
+            return self._kept[number]
+        pixels = read_rgb(self._paths[number])
+        if pixels.nbytes <= self._free:
+            self._free -= pixels.nbytes
+            self._kept[number] = pixels
+        return pixels
+
+
+def _find_hr(folder: Path, crop: int) -> tuple[list[str], list[Path]]:
+    """Names and files of the HR images, each at least as large as a crop."""
+    names, paths = [], []
     for row in read_manifest(folder).to_dict("records"):
         if not row["hr"]:
             raise DataError(f"{folder}: '{row['image']}' has no HR image to take crops from")
-        pixels = read_rgb(folder / row["hr"])
-        if min(pixels.shape[:2]) < crop:
+        if min(row["hr_width"], row["hr_height"]) < crop:
             raise DataError(
-                f"{folder / row['hr']}: {pixels.shape[1]}x{pixels.shape[0]} is smaller than the "
+                f"{folder / row['hr']}: {row['hr_width']}x{row['hr_height']} is smaller than the "
                 f"crop of {crop}; remove it or choose a smaller crop"
             )
-        names.append(row["image"])
-        images.append(pixels)
-    return names, images
+        names.append(str(row["image"]))
+        paths.append(folder / row["hr"])
+    return names, paths
 
 
 @lru_cache(maxsize=8)

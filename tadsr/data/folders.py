@@ -113,12 +113,12 @@ def check_count(spec: DatasetSpec, found: int, place: Path) -> None:
     if spec.count is None or found == spec.count:
         return
     what = "pairs" if spec.kind == "pairs" else "images"
-    wanted = f"'count' says {spec.count}"
+    wanted, other = f"'count' says {spec.count}", "correct 'count'"
     if spec.preset is not None:
         wanted = f"preset '{spec.preset}' has {spec.count} ({PRESETS[spec.preset].about})"
+        other = f"give 'kind: {spec.kind}' in place of the preset"
     raise DataError(
-        f"{place}: {found} {what}, and {wanted}; complete or clean the folder, or use "
-        f"kind {spec.kind} without that number"
+        f"{place}: {found} {what}, and {wanted}; complete or clean the folder, or {other}"
     )
 
 

@@ -77,6 +77,21 @@ def test_crops_do_not_depend_on_the_batch(
     assert torch.equal(whole.lq, again.lq)
 
 
+def test_images_that_do_not_fit_in_memory_give_the_same_crops(
+    train: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = TrainingCrops(train, 32, "bicubic")
+    expected = whole.batch(0, 12)
+    monkeypatch.setattr("tadsr.data.dataset.MEMORY", 64 * 80 * 3)  # room for the first image
+    tight = TrainingCrops(train, 32, "bicubic")
+    assert torch.equal(tight.batch(0, 12).hr, expected.hr)
+    (train / "hr" / "p0.png").write_bytes(b"gone")
+    (train / "hr" / "p1.png").write_bytes(b"gone")
+    assert torch.equal(whole.batch(0, 12).hr, expected.hr)  # all in memory
+    with pytest.raises(DataError, match=r"p[01]\.png"):
+        tight.batch(0, 12)
+
+
 def test_every_image_once_per_epoch_in_changing_order(photos: Path) -> None:
     crops = TrainingCrops(photos, 64, "bicubic")
     epochs = [crops.batch(k * len(crops), len(crops)).names for k in range(6)]
