@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tadsr.data.manifest import (
     build_dataset,
     dataset_content,
     read_manifest,
+    shared_images,
     verify_dataset,
 )
 from tadsr.data.photos import photo_paths
@@ -185,6 +187,77 @@ def test_pairs_that_do_not_match(picture: Picture, tmp_path: Path) -> None:
         build_dataset("set", spec, tmp_path / "out")
 
 
+def test_pairs_of_one_size_at_scale_1(picture: Picture, tmp_path: Path) -> None:
+    hr, lr = picture(67, 81), picture(67, 81, 1)
+    write_png(tmp_path / "in" / "hq" / "x.png", hr)
+    write_png(tmp_path / "in" / "lq" / "x.png", lr)
+    spec = DatasetSpec(kind="pairs", path=str(tmp_path / "in"))
+    row = build_dataset("set", spec, tmp_path / "out", scale=1).to_dict("records")[0]
+    np.testing.assert_array_equal(read_rgb(tmp_path / "out" / row["hr"]), hr)
+    np.testing.assert_array_equal(read_rgb(tmp_path / "out" / row["lr"]), lr)
+    with pytest.raises(DataError, match=r"LR 81x67, not 1/4 of it; .*data\.scale"):
+        build_dataset("set", spec, tmp_path / "out", scale=4)
+    write_png(tmp_path / "in" / "lq" / "x.png", lr[:66])
+    with pytest.raises(DataError, match="LR 81x66, not the same size"):
+        build_dataset("set", spec, tmp_path / "out", scale=1)
+
+
+def test_degraded_at_scale_1(hr_folder: Path, tmp_path: Path) -> None:
+    spec = _folder_spec(hr_folder, degradation="face")
+    for row in build_dataset("set", spec, tmp_path / "out", scale=1).to_dict("records"):
+        hr, lr = read_rgb(tmp_path / "out" / row["hr"]), read_rgb(tmp_path / "out" / row["lr"])
+        np.testing.assert_array_equal(hr, read_rgb(hr_folder / row["source"]))  # no mod-crop
+        assert lr.shape == hr.shape
+        assert not np.array_equal(lr, hr)
+
+
+def test_manifest_holds_the_digests_of_the_files_read(picture: Picture, tmp_path: Path) -> None:
+    for kind, side in (("hr", 64), ("lr", 16)):
+        (tmp_path / "in" / kind).mkdir(parents=True)
+        Image.fromarray(picture(side, side)).save(tmp_path / "in" / kind / "x.jpg")
+    spec = DatasetSpec(kind="pairs", path=str(tmp_path / "in"))
+    row = build_dataset("set", spec, tmp_path / "out").to_dict("records")[0]
+    for kind in ("hr", "lr"):
+        file = tmp_path / "in" / kind / "x.jpg"
+        assert row[f"{kind}_file_sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    singles = build_dataset("set", _folder_spec(tmp_path / "in" / "hr"), tmp_path / "single")
+    assert list(singles["hr_file_sha256"]) == [row["hr_file_sha256"]]
+    assert list(singles["lr_file_sha256"]) == [""]
+
+
+def test_splits_of_one_folder_share_no_image(picture: Picture, tmp_path: Path) -> None:
+    for number in range(12):
+        write_png(tmp_path / "in" / f"{number}.png", picture(64, 64, number))
+    images = {}
+    for split in ("train", "val", "test"):
+        spec = _folder_spec(tmp_path / "in", split=split, holdout={"val": 3, "test": 4}, crop=32)
+        images[split] = set(build_dataset(split, spec, tmp_path / split)["image"])
+        assert shared_images(tmp_path / "train", tmp_path / split) == (
+            sorted(images["train"]) if split == "train" else []
+        )
+    assert [len(names) for names in images.values()] == [5, 3, 4]
+    assert len(set().union(*images.values())) == 12
+    first = _folder_spec(tmp_path / "in", split="test", holdout={"val": 3, "test": 4}, limit=1)
+    assert set(build_dataset("set", first, tmp_path / "first")["image"]) < images["test"]
+
+
+def test_copies_of_training_images_are_found(picture: Picture, tmp_path: Path) -> None:
+    for number in range(3):
+        write_png(tmp_path / "a" / f"{number}.png", picture(64, 64, number))
+        write_png(tmp_path / "b" / f"other{number}.png", picture(64, 64, number + 2))
+    # Equal pixels in another file format, under another name
+    Image.fromarray(picture(64, 64, 1)).save(tmp_path / "b" / "bitmap.bmp")
+    build_dataset("train", _folder_spec(tmp_path / "a", crop=32), tmp_path / "train")
+    build_dataset("set", _folder_spec(tmp_path / "b"), tmp_path / "set")
+    assert shared_images(tmp_path / "train", tmp_path / "set") == ["bitmap", "other0"]
+    # A crop differs in its pixels; the file tells.
+    build_dataset("set", _folder_spec(tmp_path / "b", size=32), tmp_path / "crops")
+    assert shared_images(tmp_path / "train", tmp_path / "crops") == ["other0"]
+    # Without HR there is nothing to leak, and empty digests are no equals.
+    build_dataset("real", DatasetSpec(kind="lr_only", path=str(tmp_path / "b")), tmp_path / "real")
+    assert shared_images(tmp_path / "train", tmp_path / "real") == []
+
+
 def test_lr_only_keeps_native_pixels(picture: Picture, tmp_path: Path) -> None:
     native = picture(51, 33)
     write_png(tmp_path / "in" / "x.png", native)
@@ -239,3 +312,17 @@ def test_published_pairs_are_taken_as_they_are(shared: Path, tmp_path: Path, nam
         for kind in ("hr", "lr"):
             original = read_rgb(source / kind / row["source"])
             np.testing.assert_array_equal(read_rgb(tmp_path / "out" / row[kind]), original)
+
+
+@pytest.mark.parametrize(
+    ("preset", "folder"),
+    [("set5", "set5"), ("set14", "set14"), ("realset65", "realset65"), ("realsr-lr", "realsr_lr")],
+)
+def test_presets_accept_the_published_folders(
+    shared: Path, tmp_path: Path, preset: str, folder: str
+) -> None:
+    spec = DatasetSpec(preset=preset, path=str(shared / "data" / folder), limit=2)
+    assert len(build_dataset("set", spec, tmp_path / "out")) == 2
+    with pytest.raises(DataError, match="3000"):
+        wrong = DatasetSpec(preset="imagenet-test", path=str(shared / "data" / "imagenet_val32"))
+        build_dataset("set", wrong, tmp_path / "out")
