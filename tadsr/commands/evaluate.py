@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tadsr.commands.common import (
@@ -15,10 +16,13 @@ from tadsr.commands.common import (
     selected_jobs,
     work_through,
 )
-from tadsr.files import Lock, remove_leftovers, sha256_file
+from tadsr.config.published import PUBLISHED
+from tadsr.errors import TadsrError
+from tadsr.files import Lock, digest_files, remove_leftovers, sha256_file
 from tadsr.plan import Plan, recipes
 from tadsr.plan.receipts import content_of, current_card
 from tadsr.runs.folder import lock_path
+from tadsr.weights import file_digest as weights_digest
 
 if TYPE_CHECKING:
     from tadsr.evaluation import Upscaler
@@ -82,7 +86,7 @@ def evaluate_on(context: JobContext, name: str, dataset: str) -> str:
     outcome = evaluate_dataset(
         upscaler_factory(plan, name, device), plan.dataset(dataset), scores, folder / dataset,
         experiment.evaluation.specs(), identity, device=device, progress=context.progress,
-        threads=experiment.evaluation.threads,
+        threads=experiment.evaluation.threads, scale=experiment.data.scale,
     )  # fmt: skip
     shown = "  ".join(f"{metric} {value:.4f}" for metric, value in outcome.means.items())
     print(f"evaluate {name} on {dataset}: {shown}", flush=True)
@@ -96,6 +100,10 @@ def upscaler_content(plan: Plan, name: str) -> str | None:
     """Content digest of what an upscaler was made from; None if that student diverged."""
     if name == "bicubic":
         return "bicubic"
+    if name in PUBLISHED:
+        return ":".join(weights_digest(part) for part in (name, PUBLISHED[name].codec))
+    if name in plan.experiment.evaluation.pipelines:
+        return pipeline_digest(plan, name)
     run = "teacher" if name.startswith("teacher-") else f"students/{name}"
     card = current_card(plan, run)
     if card is not None and card["status"] == "diverged":
@@ -103,13 +111,28 @@ def upscaler_content(plan: Plan, name: str) -> str | None:
     return content_of(plan, run)
 
 
+def pipeline_digest(plan: Plan, name: str) -> str:
+    """Digest of the saved pipeline that `evaluation.pipelines` names."""
+    folder = Path(plan.experiment.evaluation.pipelines[name]).expanduser()
+    if not (folder / "model_index.json").is_file():
+        raise TadsrError(
+            f"evaluation.pipelines.{name}: {folder} holds no saved pipeline (model_index.json); "
+            "`tadsr weights pipeline` makes one from published weights"
+        )
+    return digest_files(folder, ("*.safetensors", "*.json"))
+
+
 def upscaler_factory(plan: Plan, name: str, device: str) -> Callable[[], Upscaler]:
     """How to load an upscaler, if it turns out that images are missing."""
-    from tadsr.evaluation import Bicubic, PipelineUpscaler
+    from tadsr.evaluation import Bicubic, PipelineUpscaler, published_upscaler
 
+    steps = recipes.steps_of(name)
     if name == "bicubic":
-        return Bicubic
-    teacher = name.startswith("teacher-")
-    folder = plan.teacher if teacher else plan.student(name)
-    steps = int(name.split("-")[1]) if teacher else 1
+        return lambda: Bicubic(plan.experiment.data.scale)
+    if name in PUBLISHED:
+        return lambda: published_upscaler(name, steps, device)
+    pipelines = plan.experiment.evaluation.pipelines
+    if name in pipelines:
+        return lambda: PipelineUpscaler(Path(pipelines[name]).expanduser(), steps, device)
+    folder = plan.teacher if name.startswith("teacher-") else plan.student(name)
     return lambda: PipelineUpscaler(folder / "model", steps, device)

@@ -61,14 +61,14 @@ class Monitor:
         return [j for j in jobs if j.id not in running and self.plan.receipt(j.id).is_file()]
 
     def _cost_done(self) -> float:
-        done = sum(job.cost * job.threads for job in self._done())
+        done = sum(job.cost for job in self._done())
         for job in self._running():
-            done += job.cost * job.threads * read_progress(self.plan.progress(job.id))["share"]
+            done += job.cost * read_progress(self.plan.progress(job.id))["share"]
         return done
 
     def _time_left(self) -> str:
         """From the estimated costs, scaled by how fast they were worked off so far."""
-        total = sum(job.cost * job.threads for job in self.plan.jobs.values())
+        total = sum(job.cost for job in self.plan.jobs.values())
         cost = self._cost_done()
         elapsed = time.monotonic() - self._begun
         worked = cost - self._cost_at_start

@@ -1,46 +1,148 @@
-"""`tadsr plan`: the jobs of an experiment, before anything is started."""
+"""`tadsr plan`: the jobs of an experiment and what they will take, before anything is started."""
 
 from __future__ import annotations
 
 import argparse
 
 from tadsr.commands.common import add_experiment_arguments, load_plan
-from tadsr.config.base import SCALE
+from tadsr.config.experiment import Cell
+from tadsr.config.student import TrainingSpec
 from tadsr.plan import Plan
-from tadsr.plan.jobs import STAGES
+from tadsr.plan.estimates import CPU_CORE_FLOPS, GPU_FLOPS, Estimates
+from tadsr.plan.jobs import STAGES, image_count
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_experiment_arguments(parser)
+    parser.add_argument("--tflops", type=float, default=GPU_FLOPS / 1e12, metavar="N",
+                        help="TFLOP/s that your GPU sustains (default: %(default).0f)")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print jobs and rough costs per stage, and how often each stored target is used."""
+    """Print jobs and rough costs per stage, then steps, targets, memory and disk."""
     plan = load_plan(args)
     print(f"experiment {plan.experiment.name}: {len(plan.jobs)} jobs, results in {plan.root}")
-    print(f"{'stage':10} {'jobs':>5} {'cells':>6} {'rough core-minutes':>19}")
-    for stage in STAGES:
-        jobs = plan.stage(stage)
-        cells = sum(len(job.cells) for job in jobs)
-        cost = sum(job.cost * job.threads for job in jobs) / 60
-        print(f"{stage:10} {len(jobs):5} {cells:6} {cost:19.1f}")
-    for line in target_use(plan):
+    for line in (*stage_table(plan, args.tflops), *training_lines(plan), *target_lines(plan),
+                 *memory_lines(plan), *disk_lines(plan), *weight_lines(plan)):  # fmt: skip
         print(line)
     return 0
 
 
-def target_use(plan: Plan) -> list[str]:
+def stage_table(plan: Plan, tflops: float) -> list[str]:
+    """A line per stage: jobs, cells, operations, and the time these take."""
+    lines = [
+        f"{'stage':10} {'jobs':>5} {'cells':>6} {'TFLOP':>10} {'core-hours':>11} {'GPU-hours':>10}"
+    ]
+    total = [0.0, 0.0, 0.0]
+    for stage in STAGES:
+        jobs = plan.stage(stage)
+        cells = sum(len(job.cells) for job in jobs)
+        flops = sum(job.flops for job in jobs)
+        sums = flops / 1e12, sum(job.cost for job in jobs) / 3600, flops / tflops / 3.6e15
+        total = [a + b for a, b in zip(total, sums, strict=True)]
+        lines.append(f"{stage:10} {len(jobs):5} {cells:6} {_figures(*sums)}")
+    lines.append(f"{'all':10} {len(plan.jobs):5} {'':6} {_figures(*total)}")
+    note = (f"rough: networks at {CPU_CORE_FLOPS / 1e12:g} TFLOP/s a CPU core, {tflops:g} a GPU "
+            "(float32, sustained; see --tflops)")  # fmt: skip
+    return [*lines, note]
+
+
+def training_lines(plan: Plan) -> list[str]:
+    """The length of the trainings."""
+    experiment = plan.experiment
+    lines = []
+    if not experiment.teacher.imported:
+        lines.append(f"teacher: {_length(experiment.teacher.training)}")
+    lengths = {variant: _length(cell.student.training) for variant, cell in _cells(plan).items()}
+    for length in dict.fromkeys(lengths.values()):
+        variants = [variant for variant in lengths if lengths[variant] == length]
+        who = "each student" if len(variants) == len(lengths) else ", ".join(variants)
+        lines.append(f"{who}: {length}")
+    return lines
+
+
+def target_lines(plan: Plan) -> list[str]:
     """One line per pool: its size, and how often a student's training uses each pair."""
+    estimates = Estimates(plan.experiment)
     lines = []
     for job in plan.stage("targets"):
         spec = plan.targets(job.name)
-        crop = (plan.experiment.data.train.crop or 0) // SCALE
-        channels = 3 * SCALE**2
-        megabytes = (spec.pairs + spec.val_pairs) * (4 * channels + 3) * crop * crop * 4 / 1e6
         images = plan.experiment.student.training.images
+        stored = spec.pairs if spec.mode == "stored" else 0
+        disk = _bytes((stored + spec.val_pairs) * estimates.pair_bytes())
         lines.append(
-            f"pool {job.name}: {spec.pairs} pairs (about {megabytes:.0f} MB), "
+            f"pool {job.name}: {spec.pairs} pairs {spec.mode} ({disk} on disk), "
             f"each used {images / spec.pairs:.1f} times by a student"
         )
+        if not stored:
+            whole = _bytes(spec.pairs * estimates.pair_bytes())
+            lines.append(f"  stored, they would take {whole}")
     return lines
+
+
+def memory_lines(plan: Plan) -> list[str]:
+    """What the most demanding student needs while it is trained."""
+    estimates = Estimates(plan.experiment)
+    network = estimates.network
+    lines = [f"network: {network.parameters / 1e6:.1f} M parameters, {network.forward / 1e9:.2f} "
+             f"GFLOP a forward pass on a {estimates.side}x{estimates.side} latent"]  # fmt: skip
+    needs = {
+        variant: estimates.student_memory(cell.student, cell.student.training.batch_size)
+        for variant, cell in _cells(plan).items()
+    }
+    variant, (fixed, activations) = max(needs.items(), key=lambda item: sum(item[1]))
+    batch = _cells(plan)[variant].student.training.batch_size
+    lines.append(
+        f"memory: about {_bytes(fixed + activations)} for '{variant}', the most demanding "
+        f"(networks and optimiser {_bytes(fixed)}, activations of {batch} images "
+        f"{_bytes(activations)}, float32)"
+    )
+    return lines
+
+
+def disk_lines(plan: Plan) -> list[str]:
+    """What results will take."""
+    estimates = Estimates(plan.experiment)
+    seeds = len(plan.experiment.seeds)
+    students = seeds * sum(estimates.student_disk(c.student) for c in _cells(plan).values())
+    tests = plan.experiment.data.test
+    images = sum(image_count(spec) for spec in tests.values())
+    upscalers = sum(len(job.cells) for job in plan.stage("evaluate"))
+    return [
+        f"disk: students {_bytes(students)} (models and resume states); "
+        f"{images} test images x {upscalers} models, about {_bytes(images * upscalers * 1.2e5)} "
+        "at 256x256"
+    ]
+
+
+def weight_lines(plan: Plan) -> list[str]:
+    """The published weights that have to be here."""
+    from tadsr.weights import Missing, status
+
+    names = plan.model_weights()
+    states = [f"{n} ({'missing' if isinstance(status(n), Missing) else 'here'})" for n in names]
+    return [f"published weights: {', '.join(states)}"] if names else []
+
+
+def _cells(plan: Plan) -> dict[str, Cell]:
+    """The first cell of each variant."""
+    experiment = plan.experiment
+    return {name: experiment.cell(name, experiment.seeds[0]) for name in experiment.variants}
+
+
+def _length(training: TrainingSpec) -> str:
+    images, batch = training.images, training.batch_size
+    return f"{-(-images // batch)} steps of {batch} images"
+
+
+def _figures(tflop: float, core_hours: float, gpu_hours: float) -> str:
+    return f"{tflop:10.3g} {core_hours:11.3g} {gpu_hours:10.3g}"
+
+
+def _bytes(count: float) -> str:
+    """Bytes in a unit that suits them."""
+    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count / 1e3:.0f} kB"

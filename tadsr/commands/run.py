@@ -73,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
         frozen = freeze_experiment(plan)
         if not args.offline:
             fetch_weights(plan)
+        require_models(plan)
         plan = Plan.load(frozen)
         clear_notes(plan)
         for job in stale_jobs(plan):
@@ -136,14 +137,31 @@ def fetch_weights(plan: Plan) -> None:
     from tadsr.weights import Missing, Present, fetch, status
 
     # Not by `weights_state`: it digests every file, and here only presence matters.
-    names = plan.jobs["weights"].cells
+    names = (*plan.jobs["weights"].cells, *plan.model_weights())
     wanted = [name for name in names if isinstance(status(name), Missing)]
     if not wanted:
         return
-    print(f"metric weights to fetch: {', '.join(wanted)}", flush=True)
+    print(f"weights to fetch: {', '.join(wanted)}", flush=True)
     for name, state in fetch(wanted, progress=DownloadProgress()).items():
         if not isinstance(state, Present):
             print(f"  {name} is missing: {state}", flush=True)
+
+
+def require_models(plan: Plan) -> None:
+    """Refuse to start without the published models that the experiment is built on.
+
+    Raises:
+        TadsrError: naming all that are missing, and how to get them.
+    """
+    from tadsr.weights import Missing, status
+
+    lacking = [name for name in plan.model_weights() if isinstance(status(name), Missing)]
+    if lacking:
+        raise TadsrError(
+            f"experiment {plan.experiment.name}: weights that are not here: {', '.join(lacking)}; "
+            f"get them with `tadsr weights fetch {' '.join(lacking)}`, or take the models out of "
+            "evaluation.models"
+        )
 
 
 def stale_jobs(plan: Plan) -> list[str]:

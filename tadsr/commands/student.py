@@ -48,12 +48,17 @@ def train_cell(context: JobContext, cell: Cell) -> None:
     with Run.open(folder, recipe, upstream, root=plan.root, content=model_content) as student:
         if not student.finished:
             from tadsr.distillation.student import train_student
+            from tadsr.distillation.targets import open_pool
+            from tadsr.training.models import load_frozen
 
             context.work_begins()
+            device = choose_device(plan.experiment.execution.device)
+            teacher = load_frozen(plan.teacher / "model", device)
+            pool = open_pool(cell.targets, plan.pool(cell), teacher, plan.dataset("train"),
+                             plan.experiment.data, device)  # fmt: skip
             outcome = train_student(
-                cell.student, cell.seed, plan.teacher / "model", plan.pool(cell), folder,
-                device=choose_device(plan.experiment.execution.device),
-                progress=context.progress,
+                cell.student, cell.seed, teacher, pool, folder,
+                device=device, progress=context.progress,
             )  # fmt: skip
             student.finish(outcome.status, model_content(folder), results=outcome.results,
                            message=outcome.message)  # fmt: skip

@@ -12,11 +12,12 @@ from pydantic import Field, field_validator, model_validator
 from tadsr.config.base import Config, Name, Positive, PositiveFloat, Seed, mistake_at, no_duplicates
 from tadsr.config.data import DataSpec
 from tadsr.config.metrics import METRICS, MetricSpec, metric_for
+from tadsr.config.published import PUBLISHED
 from tadsr.config.student import StudentSpec, TargetsSpec
 from tadsr.config.teacher import TeacherSpec
 from tadsr.errors import nearest
 
-RESERVED = ("bicubic", "baselines")
+RESERVED = ("bicubic", "baselines", *PUBLISHED)
 """Names that models and jobs other than students have; so has all that begins with teacher-."""
 
 
@@ -41,7 +42,10 @@ class EvaluationSpec(Config):
     """What is measured, on which models besides the students."""
 
     models: tuple[str, ...] = ("bicubic", "teacher-15", "teacher-1")
-    """`bicubic`, or `teacher-N`: the teacher in N steps (1, or as many as it was trained for)."""
+    """`bicubic`; `teacher-N`: the teacher in N steps (1, or as many as it was trained for); a
+    published model such as `sinsr-v1`; or a name of `pipelines`."""
+    pipelines: dict[Name, str] = Field(default_factory=dict)
+    """More one-step models by name: folders that `tadsr weights pipeline` or a training wrote."""
     preset: Literal["paper", "classic"] = "paper"
     metrics: tuple[str, ...] = Field(
         default=("psnr", "ssim", "lpips", "clipiqa", "musiq", "niqe"), min_length=1
@@ -59,13 +63,20 @@ class EvaluationSpec(Config):
                 raise ValueError(f"unknown metric '{name}': {nearest(name, list(METRICS))}")
         return no_duplicates("metric", metrics)
 
-    @field_validator("models")
-    @classmethod
-    def _known_models(cls, models: tuple[str, ...]) -> tuple[str, ...]:
-        for model in models:
-            if model != "bicubic" and not re.fullmatch(r"teacher-[1-9]\d*", model):
-                raise ValueError(f"unknown model '{model}': use bicubic or teacher-<steps>")
-        return no_duplicates("model", models)
+    @model_validator(mode="after")
+    def _known_models(self) -> EvaluationSpec:
+        for name in self.pipelines:
+            if name in RESERVED or name.startswith("teacher-"):
+                raise mistake_at(f"pipelines.{name}", "this name is taken; choose another")
+        known = ["bicubic", *PUBLISHED, *self.pipelines]
+        for model in self.models:
+            if model not in known and not re.fullmatch(r"teacher-[1-9]\d*", model):
+                raise mistake_at(
+                    "models", f"unknown model '{model}': {nearest(model, known)}; the teacher in "
+                    "N steps is teacher-N",
+                )  # fmt: skip
+        no_duplicates("model", self.models)
+        return self
 
     def specs(self) -> list[MetricSpec]:
         """The metric specs under the preset, in the order of the file."""
@@ -146,13 +157,31 @@ class Experiment(Config):
                 "evaluation.metrics", "none can be computed: no test set has HR images; "
                 "add a metric without reference, such as musiq",
             )  # fmt: skip
+        self._check_models()
+        return self
+
+    def _check_models(self) -> None:
+        """Refuse models that this experiment cannot run."""
         steps = {1, self.teacher.schedule.num_train_timesteps}
         for model in self.evaluation.models:
-            if model != "bicubic" and int(model.split("-")[1]) not in steps:
+            if model.startswith("teacher-") and int(model.split("-")[1]) not in steps:
                 raise mistake_at(
                     "evaluation.models", f"'{model}': this teacher runs in {sorted(steps)} steps"
                 )
-        return self
+            if model in PUBLISHED and PUBLISHED[model].scale != self.data.scale:
+                raise mistake_at(
+                    "evaluation.models", f"'{model}' enlarges {PUBLISHED[model].scale} times, "
+                    f"and data.scale is {self.data.scale}",
+                )  # fmt: skip
+        taken = set(self.variants) & set(self.evaluation.pipelines)
+        if taken:
+            raise mistake_at("evaluation.pipelines", f"'{min(taken)}' is a variant's name")
+        published = PUBLISHED.get(self.teacher.weights or "")
+        if published and published.scale != self.data.scale:
+            raise mistake_at(
+                "teacher.weights", f"'{self.teacher.weights}' enlarges {published.scale} times, "
+                f"and data.scale is {self.data.scale}",
+            )  # fmt: skip
 
     @classmethod
     def load(cls, path: Path | str, overrides: Sequence[str] = ()) -> Experiment:

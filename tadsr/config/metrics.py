@@ -29,6 +29,8 @@ class MetricSpec(Config):
     """Names in the weights catalogue, without which the metric is missing."""
     color_space: str = "RGB"
     decimals: int = 3
+    per_set: bool = False
+    """One number for a whole set of images, such as FID, instead of one per image."""
     border_crop: int = 0
     """Pixels cut from each side before the metric (the `classic` protocol cuts `scale`)."""
 
@@ -61,6 +63,12 @@ METRICS: dict[str, MetricSpec] = {
         MetricSpec(id="niqe", title="NIQE", pyiqa="niqe", higher_is_better=False,
                    needs_reference=False, weights=("niqe",), color_space="Y of YCbCr",
                    decimals=3),
+        MetricSpec(id="fid", title="FID", pyiqa="fid", higher_is_better=False,
+                   needs_reference=True, weights=("inception-fid",), decimals=2, per_set=True),
+        # Against FFHQ at 512x512, which needs no HR of the test set: blind face restoration.
+        MetricSpec(id="fid-ffhq", title="FID (FFHQ)", pyiqa="fid", higher_is_better=False,
+                   needs_reference=False, weights=("inception-fid", "ffhq-fid-stats"), decimals=2,
+                   per_set=True),
     )
 }  # fmt: skip
 """The metrics known by name; protocol of SinSR / TAD-SR (Y channel, no border crop)."""

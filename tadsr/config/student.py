@@ -98,10 +98,13 @@ class StudentSpec(Config):
 
 
 class TargetsSpec(Config):
-    """The pool of stored teacher answers that students learn from."""
+    """The pool of teacher answers that students learn from."""
 
+    mode: Literal["stored", "online"] = "stored"
+    """`stored`: computed once, kept on disk, shared by the grid. `online`: computed within each
+    training step, as in the papers, the same answers for the same pairs."""
     pairs: Positive = 384
-    """Stored (LR crop, noise, teacher answer) triples; each is reused images / pairs times."""
+    """(LR crop, noise, teacher answer) triples; each is used images / pairs times."""
     val_pairs: Positive = 32
     """Triples from validation images, on which students are measured against the teacher."""
     sampler: Literal["deterministic", "stochastic"] = "deterministic"

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from tadsr.config.base import Config, Positive, PositiveFloat, Weight, mistake_at
+from tadsr.config.published import PUBLISHED
 from tadsr.config.student import TeacherTrainingSpec
 from tadsr.errors import nearest
 
@@ -61,9 +62,27 @@ NETWORKS: dict[str, NetworkSpec] = {
 class CodecSpec(Config):
     """What turns images into latents."""
 
-    kind: Literal["pixel_unshuffle"] = "pixel_unshuffle"
+    kind: Literal["pixel_unshuffle", "vq"] = "pixel_unshuffle"
+    """`pixel_unshuffle`: lossless, without weights. `vq`: a frozen VQ autoencoder."""
+    weights: str | None = None
+    """Of `vq`: a name such as autoencoder-vq-f4 (`tadsr weights list`), or a path."""
     scaling_factor: PositiveFloat = 4.0
-    """Factor on the latents, so that the published kappa does not drown them."""
+    """Factor on the latents, so that the published kappa does not drown them; 1 for `vq`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _published_scale(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("kind") == "vq":
+            return {"scaling_factor": 1.0, **data}
+        return data
+
+    @model_validator(mode="after")
+    def _complete(self) -> CodecSpec:
+        if self.kind == "vq" and self.weights is None:
+            raise ValueError("kind 'vq' needs 'weights', such as autoencoder-vq-f4")
+        if self.kind == "pixel_unshuffle" and self.weights is not None:
+            raise ValueError("kind 'pixel_unshuffle' has no weights; leave 'weights' out")
+        return self
 
 
 class ScheduleSpec(Config):
@@ -75,6 +94,8 @@ class ScheduleSpec(Config):
     etas_end: PositiveFloat = 0.99
     """The last sqrt_eta, under its published name."""
     power: PositiveFloat = 0.3
+    cap_s0: bool = False
+    """Cap the first sqrt_eta by sqrt(0.001), as SinSR and TAD-SR do."""
     prior_noise_scale: Weight = 1.0
     """Factor on the noise of x_T; 1 in the papers."""
     prediction_type: Literal["sample", "residual"] = "residual"
@@ -82,8 +103,11 @@ class ScheduleSpec(Config):
 
 
 class TeacherSpec(Config):
-    """The 15-step ResShift teacher. Variants never change it."""
+    """The ResShift teacher, trained here or published. Variants never change it."""
 
+    weights: str | None = None
+    """A published teacher by name, such as resshift-realsrx4-s15-v1, or the folder of a saved
+    pipeline; then nothing is trained, and network, codec and schedule are the teacher's own."""
     network: NetworkSpec = NETWORKS["tiny"]
     codec: CodecSpec = CodecSpec()
     schedule: ScheduleSpec = ScheduleSpec()
@@ -91,8 +115,12 @@ class TeacherSpec(Config):
 
     @model_validator(mode="before")
     @classmethod
-    def _named_network(cls, data: Any) -> Any:
-        if isinstance(data, dict) and isinstance(data.get("network"), str):
+    def _named(cls, data: Any) -> Any:
+        """Names become the settings they stand for, so that a frozen file says everything."""
+        if not isinstance(data, dict):
+            return data
+        data = _published(data)
+        if isinstance(data.get("network"), str):
             name = data["network"]
             if name not in NETWORKS:
                 raise mistake_at(
@@ -100,3 +128,23 @@ class TeacherSpec(Config):
                 )
             return {**data, "network": NETWORKS[name].model_dump(mode="json")}
         return data
+
+    @property
+    def imported(self) -> bool:
+        """Whether the teacher comes from a file instead of a training."""
+        return self.weights is not None
+
+
+def _published(data: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a published teacher filled in where the file leaves them open."""
+    name = data.get("weights")
+    if not isinstance(name, str) or "/" in name:
+        return data
+    if name not in PUBLISHED:
+        raise mistake_at(
+            "weights", f"unknown teacher '{name}': {nearest(name, list(PUBLISHED))}; the folder "
+            "of a saved pipeline is given as a path with a slash",
+        )  # fmt: skip
+    model = PUBLISHED[name]
+    filled = {"network": model.network, "codec": {"kind": "vq", "weights": model.codec}, **data}
+    return {**filled, "schedule": {**model.schedule, **data.get("schedule", {})}}

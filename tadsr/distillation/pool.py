@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -19,17 +19,29 @@ VAL_FILE = "val.safetensors"
 TRAIN_PATTERN = "train-*.safetensors"
 
 
+class TargetSource(Protocol):
+    """Where a student's training pairs come from: stored, or computed when they are asked for."""
+
+    def __len__(self) -> int:
+        """Number of different training pairs: the length of an epoch."""
+        ...
+
+    def batch(self, seed: int, start: int, count: int) -> dict[str, Tensor]:
+        """The pairs `start` to `start + count` of the seed's order, (count, ...) for each key."""
+        ...
+
+    def validation(self) -> dict[str, Tensor]:
+        """All pairs from validation images."""
+        ...
+
+
 def shard_file(number: int) -> str:
     """Name of a shard of training pairs."""
     return f"train-{number:05d}.safetensors"
 
 
 class Pool:
-    """A pool on disk; pages are read as they are asked for.
-
-    The order of the pairs depends on the seed alone: a permutation per epoch, shared by all
-    variants of that seed.
-    """
+    """A pool on disk; pages are read as they are asked for, in the order of `pair_order`."""
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
@@ -49,12 +61,7 @@ class Pool:
 
     def batch(self, seed: int, start: int, count: int) -> dict[str, Tensor]:
         """The pairs `start` to `start + count` of the seed's order, (count, ...) for each key."""
-        return self.pairs(self.order(seed, start, count))
-
-    def order(self, seed: int, start: int, count: int) -> list[int]:
-        """Numbers of the pairs that the seed sees at positions `start` to `start + count`."""
-        positions = (divmod(position, len(self)) for position in range(start, start + count))
-        return [_permutation(seed, epoch, len(self))[place] for epoch, place in positions]
+        return self.pairs(pair_order(seed, start, count, len(self)))
 
     def pairs(self, numbers: list[int]) -> dict[str, Tensor]:
         """Pairs by number, (len(numbers), ...) for each key."""
@@ -66,15 +73,27 @@ class Pool:
 
     def validation(self) -> dict[str, Tensor]:
         """All pairs from validation images."""
-        tensors, _ = load_tensors(self.folder / VAL_FILE)
-        return tensors
+        return validation_pairs(self.folder)
+
+
+def validation_pairs(folder: Path) -> dict[str, Tensor]:
+    """The stored pairs from validation images, which every pool has."""
+    tensors, _ = load_tensors(folder / VAL_FILE)
+    return tensors
+
+
+def pair_order(seed: int, start: int, count: int, pairs: int) -> list[int]:
+    """Numbers, out of `pairs`, of those that a seed sees at positions `start` to `start + count`.
+
+    A permutation per epoch that depends on the seed alone, so all variants of a seed share it.
+    """
+    positions = (divmod(position, pairs) for position in range(start, start + count))
+    return [int(_permutation(seed, epoch, pairs)[place]) for epoch, place in positions]
 
 
 @lru_cache(maxsize=4)
-def _permutation(seed: int, epoch: int, count: int) -> list[int]:
-    generator = seeds.torch_generator(seed, "data order", epoch)
-    order: list[int] = torch.randperm(count, generator=generator).tolist()
-    return order
+def _permutation(seed: int, epoch: int, count: int) -> Tensor:
+    return torch.randperm(count, generator=seeds.torch_generator(seed, "data order", epoch))
 
 
 def _open(path: Path) -> Any:

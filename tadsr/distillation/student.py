@@ -14,13 +14,13 @@ from tadsr import seeds
 from tadsr.config.student import StudentSpec
 from tadsr.diffusion import ResShiftScheduler, predict_x0, sample
 from tadsr.distillation.losses import AdversarialLoss, build_losses
-from tadsr.distillation.pool import Pool
+from tadsr.distillation.pool import TargetSource
 from tadsr.distillation.step import StudentStep
 from tadsr.files import write_json
 from tadsr.models.discriminator import LatentDiscriminator
 from tadsr.pipeline import TADSRPipeline
 from tadsr.training.loop import TrainingOutcome, fit
-from tadsr.training.models import load_frozen, save_pipeline
+from tadsr.training.models import save_pipeline
 from tadsr.training.objective import Term, Trainable
 from tadsr.training.process import reproducible, seeded
 
@@ -32,14 +32,16 @@ ERROR_CURVE = "val/target_mse"
 def train_student(
     spec: StudentSpec,
     seed: int,
-    teacher_model: Path,
-    pool: Path,
+    teacher: Any,
+    pool: TargetSource,
     folder: Path,
     *,
     device: str,
     progress: Callable[[int, int], None],
 ) -> TrainingOutcome:
-    """Distil a student from the teacher and its stored answers, or go on where `folder` left off.
+    """Distil a student from the teacher and its answers, or go on where `folder` left off.
+
+    `teacher` is the frozen `TADSRPipeline` on `device` (`tadsr.training.models.load_frozen`).
 
     Writes `folder/model` (a `TADSRPipeline` with the averaged weights; absent if diverged),
     `folder/state`, `folder/metrics.jsonl`, and `folder/validation.json` with the squared latent
@@ -49,7 +51,7 @@ def train_student(
         The outcome. Results: `val_start_mse` and `val_target_mse` (means of those errors),
         `val_target_mse_reduction` (1 - their ratio), throughput.
     """
-    objective = StudentObjective(spec, seed, load_frozen(teacher_model, device), Pool(pool), device)
+    objective = StudentObjective(spec, seed, teacher, pool, device)
     outcome, state = fit(objective, spec.training, folder, progress=progress)
     results = {
         name: value for name, value in outcome.results.items() if not name.startswith("val/")
@@ -58,7 +60,10 @@ def train_student(
         trained: Any = state.validated_networks()[STUDENT]
         with reproducible(spec.training.threads):
             results |= _write_validation(objective, trained, folder / "validation.json")
-        pipeline = TADSRPipeline(unet=trained, codec=objective.codec, scheduler=objective.scheduler)
+        pipeline = TADSRPipeline(
+            unet=trained, codec=objective.codec, scheduler=objective.scheduler,
+            scale=teacher.config.scale,
+        )  # fmt: skip
         save_pipeline(pipeline, folder / "model")
     return TrainingOutcome(outcome.status, outcome.message, results)
 
@@ -66,7 +71,9 @@ def train_student(
 class StudentObjective:
     """The student's weighted losses, and the discriminator's own where there is one."""
 
-    def __init__(self, spec: StudentSpec, seed: int, teacher: Any, pool: Pool, device: str) -> None:
+    def __init__(
+        self, spec: StudentSpec, seed: int, teacher: Any, pool: TargetSource, device: str
+    ) -> None:
         self.spec = spec
         self.seed = seed
         self.teacher = teacher.unet
@@ -91,7 +98,7 @@ class StudentObjective:
         return networks
 
     def batch(self, start: int, count: int) -> tuple[int, dict[str, Tensor]]:
-        """Stored pairs in the seed's order, with their position."""
+        """Pairs of the pool in the seed's order, with their position."""
         return start, self._to_device(self.pool.batch(self.seed, start, count))
 
     def phases(

@@ -4,7 +4,9 @@ The teacher is frozen and its chain deterministic, so one (LR, noise) pair has o
 stored is all that a student's step needs; crop, flip and noise of pair i depend on (seed, i) alone.
 
 Files of a pool: `train-00000.safetensors`, ... with `SHARD_PAIRS` pairs each (the last one with
-the rest), and `val.safetensors`. Keys: lq, z_y, z_0, x_T, z_tch, each (pairs, ...) float32.
+the rest), and `val.safetensors`. Keys: lq, z_y, z_0, x_T, z_tch, each (pairs, ...) float32. A pool
+of mode `online` stores the validation pairs alone; its training pairs are computed anew whenever
+they are asked for, the same for the same number.
 """
 
 from __future__ import annotations
@@ -22,16 +24,26 @@ from tadsr.config.data import DataSpec
 from tadsr.config.student import TargetsSpec
 from tadsr.data.dataset import Batch, TrainingCrops, fixed_pairs
 from tadsr.diffusion import sample
-from tadsr.distillation.pool import KEYS, VAL_FILE, Pool, shard_file
+from tadsr.distillation.pool import (
+    KEYS,
+    VAL_FILE,
+    Pool,
+    TargetSource,
+    pair_order,
+    shard_file,
+    validation_pairs,
+)
 from tadsr.files import remove_leftovers
 from tadsr.training.latents import crop_settings, encode_pairs
 from tadsr.training.models import load_frozen
 from tadsr.training.process import reproducible
-from tadsr.training.state import load_tensors, save_tensors
+from tadsr.training.state import save_tensors
 
-__all__ = ["Pool", "make_targets"]
+__all__ = ["OnlinePool", "Pool", "make_targets", "open_pool"]
 
 SHARD_PAIRS = 64
+TRAIN_AXIS, VAL_AXIS = "target", "validation target"
+"""Of the noise of training and of validation pairs."""
 
 
 def make_targets(
@@ -62,9 +74,8 @@ def make_targets(
     with reproducible(spec.threads), torch.no_grad():
         pipeline = load_frozen(teacher_model, device)
         for done in _shards(spec, pipeline, train, val, data, folder, device):
-            progress(done, spec.pairs + spec.val_pairs)
-        pairs, _ = load_tensors(folder / VAL_FILE)
-        start = _single_step_error(pipeline, pairs, device)
+            progress(done, _stored(spec) + spec.val_pairs)
+        start = _single_step_error(pipeline, validation_pairs(folder), device)
     return {
         "pairs": float(spec.pairs),
         "val_pairs": float(spec.val_pairs),
@@ -73,30 +84,97 @@ def make_targets(
     }
 
 
+class OnlinePool:
+    """A pool whose training pairs are the teacher's answers of this moment.
+
+    Pair number i is the same as in a stored pool of the same settings, up to the rounding of
+    sums, which depends on the batch and the threads it is computed with.
+    """
+
+    def __init__(
+        self, spec: TargetsSpec, pipeline: Any, train: Path, data: DataSpec, folder: Path,
+        device: str,
+    ) -> None:  # fmt: skip
+        self.spec = spec
+        self.pipeline = pipeline
+        self.crops = _crops(spec, train, data)
+        self.folder = folder
+        self.device = device
+
+    def __len__(self) -> int:
+        """Number of different training pairs: the length of an epoch."""
+        return self.spec.pairs
+
+    def batch(self, seed: int, start: int, count: int) -> dict[str, Tensor]:
+        """The pairs `start` to `start + count` of the seed's order, (count, ...) for each key."""
+        return self.pairs(pair_order(seed, start, count, len(self)))
+
+    @torch.no_grad()
+    def pairs(self, numbers: list[int]) -> dict[str, Tensor]:
+        """Pairs by number, (len(numbers), ...) for each key."""
+        parts = [
+            _answer(self.spec, self.pipeline, self.crops.pick(some), self.device, TRAIN_AXIS)
+            for some in batched(numbers, self.spec.batch_size)
+        ]
+        return {key: torch.cat([part[key] for part in parts]) for key in KEYS}
+
+    def validation(self) -> dict[str, Tensor]:
+        """All pairs from validation images."""
+        return validation_pairs(self.folder)
+
+
+def open_pool(
+    spec: TargetsSpec, folder: Path, pipeline: Any, train: Path, data: DataSpec, device: str
+) -> TargetSource:
+    """The pool that `make_targets` wrote to `folder`.
+
+    Args:
+        pipeline: the frozen teacher on `device`; asked by an online pool alone, as is `train`.
+    """
+    if spec.mode == "stored":
+        return Pool(folder)
+    return OnlinePool(spec, pipeline, train, data, folder, device)
+
+
+def batched(numbers: list[int], size: int) -> Iterator[list[int]]:
+    """`numbers` in pieces of at most `size`."""
+    for start in range(0, len(numbers), size):
+        yield numbers[start : start + size]
+
+
+def _stored(spec: TargetsSpec) -> int:
+    """Training pairs on disk."""
+    return spec.pairs if spec.mode == "stored" else 0
+
+
+def _crops(spec: TargetsSpec, train: Path, data: DataSpec) -> TrainingCrops:
+    """The crops of a pool: number i belongs to pair i."""
+    crop, degradation = crop_settings(data.train)
+    return TrainingCrops(train, crop, degradation, data.scale, spec.seed, axis="targets")
+
+
 def _shards(
     spec: TargetsSpec, pipeline: Any, train: Path, val: Path, data: DataSpec, folder: Path,
     device: str,
 ) -> Iterator[int]:  # fmt: skip
     """Write one missing file at a time, yielding the pairs done so far."""
-    crops = TrainingCrops(train, *crop_settings(data.train), seed=spec.seed, axis="targets")
-    for start in range(0, spec.pairs, SHARD_PAIRS):
+    crops = _crops(spec, train, data)
+    for start in range(0, _stored(spec), SHARD_PAIRS):
         count = min(SHARD_PAIRS, spec.pairs - start)
         path = folder / shard_file(start // SHARD_PAIRS)
         if not path.is_file():
             save_tensors(
-                path, _answers(spec, pipeline, crops.batch, start, count, device, "target"), {}
+                path, _answers(spec, pipeline, crops.batch, start, count, device, TRAIN_AXIS), {}
             )
         yield start + count
     path = folder / VAL_FILE
     if not path.is_file():
         crop, degradation = crop_settings(data.val)
-        fixed = fixed_pairs(val, crop, spec.val_pairs, degradation, data.val.seed)
+        fixed = fixed_pairs(val, crop, spec.val_pairs, degradation, data.val.seed, data.scale)
         # Noise of its own: pair i must not meet the noise that training pair i was learnt with.
-        answers = _answers(
-            spec, pipeline, _slices(fixed), 0, spec.val_pairs, device, "validation target"
-        )
+        answers = _answers(spec, pipeline, _slices(fixed), 0, spec.val_pairs, device, VAL_AXIS)
         save_tensors(path, answers, {})
-    yield spec.pairs + spec.val_pairs
+    yield _stored(spec) + spec.val_pairs
 
 
 def _answers(
@@ -119,7 +197,7 @@ def _answers(
 def _answer(
     spec: TargetsSpec, pipeline: Any, batch: Batch, device: str, axis: str
 ) -> dict[str, Tensor]:
-    pairs = encode_pairs(pipeline.codec, batch, device)
+    pairs = encode_pairs(pipeline.codec, batch, device, pipeline.config.scale)
     noise = torch.stack([_noise(spec.seed, axis, i, pairs.z_y[0].shape) for i in batch.indices])
     x_T = pipeline.scheduler.prior_sample(pairs.z_y, noise.to(device))
     stochastic = spec.sampler == "stochastic"

@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tadsr.evaluation.measure import evaluate
     from tadsr.evaluation.runner import EvaluationOutcome, evaluate_dataset
-    from tadsr.evaluation.upscalers import Bicubic, PipelineUpscaler, Upscaler
+    from tadsr.evaluation.upscalers import (
+        Bicubic,
+        PipelineUpscaler,
+        Upscaler,
+        published_upscaler,
+    )
 
 __all__ = [
     "Bicubic",
@@ -21,6 +26,7 @@ __all__ = [
     "Upscaler",
     "evaluate",
     "evaluate_dataset",
+    "published_upscaler",
 ]
 
 _HOMES = {
@@ -30,6 +36,7 @@ _HOMES = {
     "Upscaler": "upscalers",
     "evaluate": "measure",
     "evaluate_dataset": "runner",
+    "published_upscaler": "upscalers",
 }
 
 

@@ -35,6 +35,7 @@ def super_resolve(
     folder: Path,
     identity: dict[str, str],
     progress: Callable[[int], None],
+    scale: int = SCALE,
 ) -> dict[str, str]:
     """Make the images of `pairs` that are missing, as 8-bit PNG; the others stay.
 
@@ -52,7 +53,7 @@ def super_resolve(
         for done, pair in enumerate(missing, start=len(pairs) - len(missing)):
             progress(done)
             try:
-                seconds[pair.name] = _make(upscaler, pair, image_path(folder, pair.name))
+                seconds[pair.name] = _make(upscaler, pair, image_path(folder, pair.name), scale)
             except DataError as error:
                 failed[pair.name] = str(error)
     finally:
@@ -71,13 +72,13 @@ def _start(folder: Path, identity: dict[str, str]) -> None:
     write_json(path, identity)
 
 
-def _make(upscaler: Upscaler, pair: TestImage, path: Path) -> float:
+def _make(upscaler: Upscaler, pair: TestImage, path: Path, scale: int) -> float:
     """Make one image; returns the seconds of inference alone."""
     lr = to_tensor(read_rgb(pair.lr_path))
     begun = time.perf_counter()
     sr = upscaler.upscale(lr, pair.name).detach().cpu()  # the copy waits for the GPU
     seconds = time.perf_counter() - begun
-    expected = (3, SCALE * lr.shape[1], SCALE * lr.shape[2])
+    expected = (3, scale * lr.shape[1], scale * lr.shape[2])
     if tuple(sr.shape) != expected:
         raise DataError(f"the upscaler gave shape {tuple(sr.shape)}, not {expected}")
     if not bool(torch.isfinite(sr).all()):

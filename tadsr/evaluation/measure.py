@@ -14,6 +14,7 @@ from tadsr.config.metrics import METRICS, MetricSpec
 from tadsr.data.images import read_rgb, to_tensor, to_uint8
 from tadsr.errors import ConfigError, DataError, nearest
 from tadsr.metrics.backends import Metric, NotComputableError
+from tadsr.metrics.sets import SetMetric
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +34,7 @@ class Column:
 
     metric: str
     values: dict[str, float] = field(default_factory=dict)
-    """By image; an image without a value is not in it."""
+    """By image; an image without a value is not in it. Of a whole set: one value, no name."""
     card: dict[str, Any] | None = None
     missing: str | None = None
     """Why there is no value at all."""
@@ -52,15 +53,19 @@ def applicable(spec: MetricSpec, pairs: Sequence[NamedPair]) -> list[NamedPair]:
 
 
 def measure(
-    metric: Metric,
+    metric: Metric | SetMetric,
     pairs: Sequence[NamedPair],
     progress: Callable[[int], None] = lambda done: None,
 ) -> Column:
     """Score every pair; an image on which the metric is not defined is skipped, with the reason.
 
+    A metric of whole sets gives one value, under an empty name.
+
     Raises:
         DataError: a pair that cannot be compared; names the image.
     """
+    if isinstance(metric, SetMetric):
+        return _measure_set(metric, pairs, progress)
     values: dict[str, float] = {}
     skipped: dict[str, str] = {}
     usable = applicable(metric.spec, pairs)
@@ -78,6 +83,25 @@ def measure(
         reason = next(iter(skipped.values()), None)
         missing = f"defined on none of the images: {reason}" if reason else NO_REFERENCE
     return Column(metric.spec.id, values, metric.card.to_dict(), missing, skipped)
+
+
+def _measure_set(
+    metric: SetMetric, pairs: Sequence[NamedPair], progress: Callable[[int], None]
+) -> Column:
+    """The one value of a set of stored images; too few of them give none."""
+    usable = applicable(metric.spec, pairs)
+    given = [picture for _, image, reference in usable for picture in (image, reference)]
+    if any(isinstance(picture, torch.Tensor) for picture in given):
+        raise DataError(f"{metric.spec.id}: is computed from files; pass paths instead of tensors")
+    images = [Path(str(image)) for _, image, _ in usable]
+    references = [Path(str(reference)) for _, _, reference in usable if reference is not None]
+    needed = references if metric.spec.needs_reference else None
+    card = metric.card.to_dict()
+    try:
+        value = metric.score(images, needed, progress)
+    except DataError as error:
+        return Column(metric.spec.id, card=card, missing=str(error))
+    return Column(metric.spec.id, {"": value}, card)
 
 
 def read(picture: Picture) -> torch.Tensor:

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import torch
 
+from tadsr.config.base import SCALE
 from tadsr.config.metrics import MetricSpec
 from tadsr.data.dataset import load_pairs
 from tadsr.data.images import read_rgb
@@ -50,6 +51,7 @@ def evaluate_dataset(
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
     threads: int | None = None,
+    scale: int = SCALE,
 ) -> EvaluationOutcome:
     """Bring the images and scores of one upscaler on one data set up to date.
 
@@ -60,6 +62,7 @@ def evaluate_dataset(
     is not even loaded. Columns that are not asked for are dropped.
 
     `threads` fixes torch's thread count meanwhile: sums, and so last digits, depend on it.
+    `scale` is HR pixels per LR pixel.
 
     Raises:
         DataError: images of which the model made NaN, or that cannot be read, by name. All other
@@ -70,7 +73,7 @@ def evaluate_dataset(
     report = progress or (lambda done, total: None)
     with _threads(threads):
         failed = super_resolve(
-            upscaler_factory, pairs, images, identity, lambda done: report(done, units)
+            upscaler_factory, pairs, images, identity, lambda done: report(done, units), scale
         )
         made: list[NamedPair] = [
             (pair.name, image_path(images, pair.name), pair.hr_path)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 
 from tadsr.config.base import SCALE
 from tadsr.data.resize import bicubic
 from tadsr.seeds import torch_generator
+
+if TYPE_CHECKING:
+    from tadsr.pipeline import TADSRPipeline
 
 EVALUATION_SEED = 12345
 """Seed of the sampling noise in evaluations, as in the released SinSR scripts."""
@@ -19,28 +22,38 @@ class Upscaler(Protocol):
     """Anything that can stand in a row of the table."""
 
     def upscale(self, lr: torch.Tensor, image: str) -> torch.Tensor:
-        """Enlarge `lr` (3, h, w) in [0, 1] to (3, 4h, 4w) in [0, 1].
+        """Enlarge `lr` (3, h, w) in [0, 1] to (3, scale h, scale w) in [0, 1].
 
         `image` is its name: noise depends on it alone, so all upscalers get the same.
         """
 
 
 class Bicubic:
-    """Bicubic interpolation, the reference of super-resolution (Matlab's kernel)."""
+    """Bicubic interpolation, the reference of super-resolution (Matlab's kernel).
+
+    With scale 1 (restoration) it gives the low-quality image itself.
+    """
+
+    def __init__(self, scale: int = SCALE) -> None:
+        self.scale = scale
 
     def upscale(self, lr: torch.Tensor, image: str) -> torch.Tensor:
         """See `Upscaler`; `image` is not used."""
-        return bicubic(lr[None], scale=SCALE)[0].clamp(0, 1)
+        return bicubic(lr[None], scale=self.scale)[0].clamp(0, 1)
 
 
 class PipelineUpscaler:
-    """A saved `TADSRPipeline` (teacher or student) in `steps` deterministic steps."""
+    """A `TADSRPipeline`, or the folder of a saved one, in `steps` deterministic steps."""
 
-    def __init__(self, model_dir: Path | str, steps: int, device: torch.device | str) -> None:
+    def __init__(
+        self, model: Path | str | TADSRPipeline, steps: int, device: torch.device | str
+    ) -> None:
         from tadsr.pipeline import TADSRPipeline  # diffusers takes seconds to import
 
         self.steps = steps
-        self._pipeline = TADSRPipeline.from_pretrained(model_dir)
+        if not isinstance(model, TADSRPipeline):
+            model = TADSRPipeline.from_pretrained(model)
+        self._pipeline = model
         self._pipeline.to(torch.device(device))
         self._pipeline.set_progress_bar_config(disable=True)
 
@@ -53,3 +66,10 @@ class PipelineUpscaler:
             output_type="pt",
         ).images[0]
         return result
+
+
+def published_upscaler(name: str, steps: int, device: torch.device | str) -> PipelineUpscaler:
+    """A published model by its name in the weights catalogue; its weights must be here."""
+    from tadsr.pipeline.published import load_published
+
+    return PipelineUpscaler(load_published(name), steps, device)

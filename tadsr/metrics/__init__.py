@@ -12,12 +12,14 @@ from tadsr.weights import Missing
 
 if TYPE_CHECKING:
     from tadsr.metrics.backends import Metric, NotComputableError, load_metric
+    from tadsr.metrics.sets import SetMetric
 
 __all__ = [
     "Metric",
     "MetricCard",
     "Missing",
     "NotComputableError",
+    "SetMetric",
     "expected_identity",
     "load_metric",
     "same_identity",
@@ -28,7 +30,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Import the backends, and so torch, only when one of their names is asked for."""
     if name in __all__:
-        from tadsr.metrics import backends
+        from tadsr.metrics import backends, sets
 
-        return getattr(backends, name)
+        return getattr(sets if name == "SetMetric" else backends, name)
     raise AttributeError(f"module 'tadsr.metrics' has no attribute '{name}'")

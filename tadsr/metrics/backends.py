@@ -16,6 +16,7 @@ import torch
 from tadsr.config.metrics import MetricSpec
 from tadsr.errors import ConfigError, DataError, nearest
 from tadsr.metrics.card import MetricCard, make_card
+from tadsr.metrics.sets import FEATURES, InceptionStatistics, SetMetric
 from tadsr.weights import Missing, Present, activate, status
 
 KNOWN_TENSORS = {
@@ -31,6 +32,9 @@ _FILE_OPTION = {
     "clip-rn50": "backbone",
 }
 """pyiqa's option that takes the path of a weight file, so that it need not look for it."""
+
+INCEPTION, STATISTICS = "inception-fid", "ffhq-fid-stats"
+"""Names in the weights catalogue: of FID's network, and of its features' moments over FFHQ."""
 
 _SMALLEST_SIDE = {"ssim": 11, "lpips": 32, "niqe": 96, "clipiqa": 32}
 """Pixels below which a metric is not defined (its window, its receptive field, its block)."""
@@ -104,8 +108,10 @@ def load_metric(
     device: torch.device | str = "cpu",
     *,
     files: Mapping[str, Path | str] | None = None,
-) -> Metric | Missing:
+) -> Metric | SetMetric | Missing:
     """Load a metric, or say what it lacks and the command that gets it. No network is used.
+
+    A metric of whole sets (`spec.per_set`) comes as a `SetMetric`.
 
     `files` maps names of the weights catalogue to other files to use in their stead; such a
     metric's card says `verified: False`.
@@ -141,8 +147,10 @@ def load_metric(
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         places = " and ".join(str(item.path) for item in found) or f"pyiqa's '{spec.pyiqa}'"
         return Missing(spec.id, f"{places} cannot be loaded ({reason})")
-    card = make_card(spec, network, None, device.type)
-    return Metric(spec, network, _verified(card, spec, found), device)
+    card = _verified(make_card(spec, network, None, device.type), spec, found)
+    if isinstance(network, InceptionStatistics):
+        return SetMetric(spec, network, card, device)
+    return Metric(spec, network, card, device)
 
 
 def _verified(card: MetricCard, spec: MetricSpec, found: list[Present]) -> MetricCard:
@@ -168,6 +176,8 @@ def _build(spec: MetricSpec, found: list[Present], device: torch.device) -> torc
     with _quiet(), _no_downloads():
         import pyiqa
 
+        if spec.per_set:
+            return _inception(found).to(device).eval().requires_grad_(False)
         if spec.pyiqa not in pyiqa.list_models():
             raise ConfigError(
                 f"metric '{spec.id}': pyiqa knows no '{spec.pyiqa}': "
@@ -176,6 +186,25 @@ def _build(spec: MetricSpec, found: list[Present], device: torch.device) -> torc
         metric = pyiqa.create_metric(spec.pyiqa, as_loss=False, device=device, **options)
     network: torch.nn.Module = metric.net
     return network.eval().requires_grad_(False)
+
+
+def _inception(found: list[Present]) -> InceptionStatistics:
+    """pyiqa's Inception network with the weights in place; it would look for them itself."""
+    from pyiqa.archs import inception as architecture
+
+    paths = {item.name: item.path for item in found}
+    before = architecture.load_pretrained_network
+
+    def load(network: torch.nn.Module, url: str) -> None:
+        state = torch.load(paths[INCEPTION], map_location="cpu", weights_only=True)
+        network.load_state_dict(state)
+
+    architecture.load_pretrained_network = load
+    try:
+        network = architecture.InceptionV3([architecture.InceptionV3.BLOCK_INDEX_BY_DIM[FEATURES]])
+    finally:
+        architecture.load_pretrained_network = before
+    return InceptionStatistics(network, paths.get(STATISTICS))
 
 
 class _DownloadError(Exception):

@@ -10,16 +10,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tadsr.config.data import DatasetSpec
 from tadsr.config.experiment import Cell, Experiment
+from tadsr.config.published import PUBLISHED
 from tadsr.config.student import TargetsSpec
 from tadsr.errors import ConfigError, TadsrError
 from tadsr.files import digest_json
 from tadsr.plan import recipes
+from tadsr.plan.estimates import CPU_CORE_FLOPS, Estimates
 
 STAGES = ("data", "weights", "teacher", "targets", "student", "evaluate", "compare", "report",
           "publish")  # fmt: skip
 MANY_JOBS = ("targets", "student", "evaluate")
 """The stages that consist of several jobs, each with a name of its own."""
+
+SECONDS_PER_SCORED_IMAGE = 0.4
+"""Of all metrics on one image of 256x256, one laptop core."""
+PHOTOS_PER_SPLIT = {"train": 8, "val": 2, "test": 4}
+TYPICAL_SIDE = 256
+"""HR pixels assumed where `size` does not say."""
+TYPICAL_COUNT = 20
+"""Images assumed where neither preset nor limit says."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +44,15 @@ class Job:
     """Ids of the jobs whose receipts must be there."""
     digest: str
     threads: int = 1
-    cost: float = 1.0
-    """Estimated seconds on one laptop core, for the share done and the time left."""
+    start: float = 4.0
+    """Estimated seconds that do not depend on the networks: imports, reading, writing."""
+    flops: float = 0.0
+    """Estimated operations of the networks."""
+
+    @property
+    def cost(self) -> float:
+        """Estimated seconds on one laptop core, for the share done and the time left."""
+        return self.start + self.flops / CPU_CORE_FLOPS
 
     @property
     def id(self) -> str:
@@ -96,6 +114,21 @@ class Plan:
         """The teacher's run folder."""
         return self.root / "teacher"
 
+    def teacher_weights(self) -> list[tuple[str, str]]:
+        """(role, name in the weights catalogue or path) of what the teacher is made from."""
+        spec = self.experiment.teacher
+        found = [("denoiser", spec.weights), ("codec", spec.codec.weights)]
+        if spec.imported and "/" in (spec.weights or ""):
+            found = [("pipeline", spec.weights)]
+        return [(role, name) for role, name in found if name is not None]
+
+    def model_weights(self) -> list[str]:
+        """Names of the published weights that teacher and evaluated models need."""
+        models = [name for name in self.experiment.evaluation.models if name in PUBLISHED]
+        names = [name for _, name in self.teacher_weights() if "/" not in name]
+        names += [weights for name in models for weights in (name, PUBLISHED[name].codec)]
+        return list(dict.fromkeys(names))
+
     def pool(self, cell: Cell) -> Path:
         """The target pool a cell learns from."""
         return self.root / "targets" / recipes.pool_name(self.experiment, cell.targets)
@@ -111,7 +144,7 @@ class Plan:
         """The digest of the recipe that belongs in a run folder, named from the results folder."""
         stage, _, name = run.partition("/")
         if stage == "data":
-            return recipes.dataset(self.experiment.data.all()[name]).digest
+            return recipes.dataset(self.experiment, self.experiment.data.all()[name]).digest
         if stage == "targets":
             return recipes.pool(self.experiment, self.targets(name)).digest
         made_by = recipes.upscaler(self.experiment, name if stage == "students" else "teacher-1")
@@ -140,11 +173,11 @@ def _data_job(experiment: Experiment) -> Job:
     sets = experiment.data.all()
     digest = digest_json(
         {
-            name: [recipes.dataset(s).digest, s.crop, source_stamp(s.path)]
+            name: [recipes.dataset(experiment, s).digest, s.crop, source_stamp(s.path)]
             for name, s in sets.items()
         }
     )
-    return Job("data", "data", tuple(sets), (), digest, cost=5 + len(sets))
+    return Job("data", "data", tuple(sets), (), digest, start=5 + len(sets))
 
 
 def source_stamp(path: str | None) -> Any:
@@ -158,42 +191,44 @@ def source_stamp(path: str | None) -> Any:
 
 def _weights_job(experiment: Experiment) -> Job:
     names = sorted({name for spec in experiment.evaluation.specs() for name in spec.weights})
-    return Job("weights", "weights", tuple(names), (), digest_json(names), cost=1)
+    return Job("weights", "weights", tuple(names), (), digest_json(names), start=1)
 
 
 def _teacher_job(experiment: Experiment) -> Job:
     training = experiment.teacher.training
-    cost = 3 + training.images * _image_cost(experiment)
+    images = 0 if experiment.teacher.imported else training.images
     return Job("teacher", "teacher", ("teacher",), ("data",), recipes.teacher(experiment).digest,
-               training.threads, cost)  # fmt: skip
+               training.threads, flops=images * Estimates(experiment).teacher_image())  # fmt: skip
 
 
 def _target_jobs(experiment: Experiment) -> list[Job]:
     found: dict[str, Job] = {}
+    estimates = Estimates(experiment)
     for variant in experiment.variants:
         targets = experiment.cell(variant, experiment.seeds[0]).targets
         name = recipes.pool_name(experiment, targets)
-        steps = experiment.teacher.schedule.num_train_timesteps
-        images = (targets.pairs + targets.val_pairs) * steps / 3
+        stored = targets.pairs if targets.mode == "stored" else 0
         found[name] = Job(
             "targets", name, (name,), ("teacher",), recipes.pool(experiment, targets).digest,
-            targets.threads, 3 + images * _image_cost(experiment),
+            targets.threads, flops=(stored + targets.val_pairs) * estimates.answer(),
         )  # fmt: skip
     return list(found.values())
 
 
 def _student_jobs(experiment: Experiment) -> list[Job]:
     jobs = []
+    estimates = Estimates(experiment)
     for variant in experiment.variants:
         cells = [experiment.cell(variant, seed) for seed in experiment.seeds]
         for name, group in _grouped(experiment, variant, cells):
             pools = sorted({recipes.pool_name(experiment, cell.targets) for cell in group})
             digest = digest_json([recipes.student(experiment, cell).digest for cell in group])
             training = group[0].student.training
-            cost = 3 + len(group) * training.images * _student_image_cost(experiment, group[0])
+            images = len(group) * training.images
+            flops = images * estimates.student_image(group[0].student, group[0].targets)
             jobs.append(Job("student", name, tuple(c.name for c in group),
                             tuple(f"targets/{pool}" for pool in pools), digest,
-                            training.threads, cost))  # fmt: skip
+                            training.threads, flops=flops))  # fmt: skip
     return jobs
 
 
@@ -205,25 +240,29 @@ def _grouped(
     return [(variant, cells)]
 
 
+def image_count(spec: DatasetSpec) -> int:
+    """How many images a data set will hold, as far as its settings tell."""
+    if spec.kind == "photos":
+        return min(spec.limit or 99, PHOTOS_PER_SPLIT[spec.split or "test"])
+    return min(spec.limit or spec.count or TYPICAL_COUNT, spec.count or 10**9)
+
+
 def _evaluate_jobs(experiment: Experiment, students: list[Job]) -> list[Job]:
     """One process per student job, and one for all models that are not students."""
     common = ("data", "weights")
     jobs = []
     models = experiment.evaluation.models
     if models:
-        needs_teacher = any(model != "bicubic" for model in models)
+        needs_teacher = any(model.startswith("teacher-") for model in models)
         inputs = (*common, "teacher") if needs_teacher else common
-        steps = sum(int(m.split("-")[1]) for m in models if m != "bicubic")
-        jobs.append(_evaluate_job(experiment, "baselines", models, inputs, len(models), steps))
+        jobs.append(_evaluate_job(experiment, "baselines", models, inputs))
     for job in students:
-        inputs = (*common, job.id)
-        jobs.append(_evaluate_job(experiment, job.name, job.cells, inputs, len(job.cells),
-                                  len(job.cells)))  # fmt: skip
+        jobs.append(_evaluate_job(experiment, job.name, job.cells, (*common, job.id)))
     return jobs
 
 
 def _evaluate_job(experiment: Experiment, name: str, upscalers: tuple[str, ...],
-                  inputs: tuple[str, ...], models: int, steps: int) -> Job:  # fmt: skip
+                  inputs: tuple[str, ...]) -> Job:  # fmt: skip
     tests = experiment.data.test
     digest = digest_json({
         "metrics": recipes.metrics(experiment.evaluation.specs()),
@@ -232,8 +271,16 @@ def _evaluate_job(experiment: Experiment, name: str, upscalers: tuple[str, ...],
         "datasets": list(tests),
         "upscalers": list(upscalers),
     })  # fmt: skip
-    cost = 8 + len(tests) * (2.0 * models + 1.0 * steps)
-    return Job("evaluate", name, upscalers, inputs, digest, experiment.evaluation.threads, cost)
+    estimates = Estimates(experiment)
+    sizes = [image_count(spec) * (spec.size or TYPICAL_SIDE) ** 2 for spec in tests.values()]
+    flops = sum(
+        estimates.upscale(pixels, recipes.steps_of(upscaler))
+        for upscaler in upscalers if upscaler != "bicubic" for pixels in sizes
+    )  # fmt: skip
+    images = sum(image_count(spec) for spec in tests.values())
+    start = 8 + SECONDS_PER_SCORED_IMAGE * len(upscalers) * images
+    return Job("evaluate", name, upscalers, inputs, digest, experiment.evaluation.threads, start,
+               flops)  # fmt: skip
 
 
 def _closing_jobs(experiment: Experiment, evaluations: list[Job]) -> list[Job]:
@@ -246,28 +293,12 @@ def _closing_jobs(experiment: Experiment, evaluations: list[Job]) -> list[Job]:
         "jobs": [job.digest for job in evaluations],
     }
     compare = Job("compare", "compare", (), tuple(job.id for job in evaluations),
-                  digest_json(question), cost=6)  # fmt: skip
+                  digest_json(question), start=6)  # fmt: skip
     shown = {
         "version": recipes.STAGE_VERSIONS["report"],
         "compare": compare.digest,
         "settings": experiment.model_dump(mode="json", exclude={"execution"}),
     }
-    report = Job("report", "report", (), ("compare",), digest_json(shown), cost=12)
-    publish = Job("publish", "publish", (), ("report",), report.digest, cost=10)
+    report = Job("report", "report", (), ("compare",), digest_json(shown), start=12)
+    publish = Job("publish", "publish", (), ("report",), report.digest, start=10)
     return [compare, report, publish]
-
-
-def _image_cost(experiment: Experiment) -> float:
-    """Rough seconds per training image and network pass, forward and backward, on one core."""
-    network = experiment.teacher.network
-    crop = experiment.data.train.crop or 64
-    width = network.model_channels * max(network.channel_mult)
-    cost: float = 0.02 * (width / 64) ** 1.5 * network.num_res_blocks * (crop / 64) ** 2
-    return cost
-
-
-def _student_image_cost(experiment: Experiment, cell: Cell) -> float:
-    losses = cell.student.losses
-    passes = 1.0 + 0.7 * (losses.score_distillation.weight > 0)
-    passes += 2.5 * (losses.adversarial.weight > 0)
-    return passes * _image_cost(experiment)

@@ -15,10 +15,11 @@ from typing import Any
 from tadsr.config.data import DatasetSpec
 from tadsr.config.experiment import Cell, Experiment
 from tadsr.config.metrics import MetricSpec
+from tadsr.config.published import PUBLISHED
 from tadsr.config.student import TargetsSpec
 from tadsr.files import digest_json
 
-STAGE_VERSIONS = {"data": 1, "teacher": 1, "targets": 2, "student": 1, "evaluate": 1,
+STAGE_VERSIONS = {"data": 2, "teacher": 1, "targets": 2, "student": 1, "evaluate": 1,
                   "compare": 2, "report": 1}  # fmt: skip
 """Raise a number when the stage computes something else from the same settings."""
 
@@ -49,17 +50,29 @@ class Recipe:
         }
 
 
-def dataset(spec: DatasetSpec) -> Recipe:
+def dataset(experiment: Experiment, spec: DatasetSpec) -> Recipe:
     """A data set; where its folder lies does not matter, its content digest is upstream."""
-    return Recipe("data", spec.model_dump(mode="json", exclude={"path", "crop"}))
+    return Recipe("data", spec.settings(experiment.data.scale))
 
 
 def teacher(experiment: Experiment) -> Recipe:
-    """The teacher, trained on `data.train`."""
-    settings = experiment.teacher.model_dump(mode="json")
-    settings["training"] = _training(settings["training"])
+    """The teacher, trained on `data.train` or published.
+
+    Where weights lie does not matter: their digests are upstream, as a data set's content is.
+    """
+    spec = experiment.teacher
+    settings = spec.model_dump(mode="json")
+    settings["training"] = None if spec.imported else _training(settings["training"])
+    settings["weights"] = named(spec.weights)
+    settings["codec"]["weights"] = named(spec.codec.weights)
     settings["crops"] = [experiment.data.train.crop, experiment.data.val.crop]
+    settings["scale"] = experiment.data.scale
     return Recipe("teacher", settings, _learning_data(experiment))
+
+
+def named(weights: str | None) -> str | None:
+    """A name of the weights catalogue as it is; for a path, only that there is one."""
+    return "a path" if weights is not None and "/" in weights else weights
 
 
 def pool(experiment: Experiment, targets: TargetsSpec) -> Recipe:
@@ -83,8 +96,12 @@ def student(experiment: Experiment, cell: Cell) -> Recipe:
 
 
 def upscaler(experiment: Experiment, name: str) -> Recipe | None:
-    """What made an upscaler: None for bicubic, the teacher, or a student by cell name."""
-    if name == "bicubic":
+    """What made an upscaler: None for bicubic, the teacher, or a student by cell name.
+
+    None also for a published model or a pipeline's folder: nothing here made it, and the digest
+    of its weights is part of a score's identity.
+    """
+    if name == "bicubic" or name in PUBLISHED or name in experiment.evaluation.pipelines:
         return None
     if name.startswith("teacher-") and "/" not in name:
         return teacher(experiment)
@@ -95,14 +112,21 @@ def upscaler(experiment: Experiment, name: str) -> Recipe | None:
 def evaluation(experiment: Experiment, name: str, dataset_name: str) -> Recipe:
     """The images of one upscaler on one test set (metrics are columns of their own)."""
     made_by = upscaler(experiment, name)
-    upstream = {"dataset": dataset(experiment.data.test[dataset_name])}
+    upstream = {"dataset": dataset(experiment, experiment.data.test[dataset_name])}
     if made_by is not None:
         upstream["upscaler"] = made_by
-    steps = int(name.split("-")[1]) if name.startswith("teacher-") else 1
+    kind = name if made_by is None else name.split("-")[0]
     settings = {
-        "kind": name.split("-")[0], "steps": steps, "threads": experiment.evaluation.threads
+        "kind": kind, "steps": steps_of(name), "threads": experiment.evaluation.threads
     }  # fmt: skip
     return Recipe("evaluate", settings, upstream)
+
+
+def steps_of(name: str) -> int:
+    """Steps in which an upscaler runs: N of teacher-N, a published model's own, else one."""
+    if name.startswith("teacher-") and "/" not in name:
+        return int(name.split("-")[1])
+    return PUBLISHED[name].steps if name in PUBLISHED else 1
 
 
 def trained_runs(experiment: Experiment) -> list[str]:
@@ -125,4 +149,7 @@ def _training(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _learning_data(experiment: Experiment) -> dict[str, Recipe]:
-    return {"train": dataset(experiment.data.train), "val": dataset(experiment.data.val)}
+    return {
+        "train": dataset(experiment, experiment.data.train),
+        "val": dataset(experiment, experiment.data.val),
+    }

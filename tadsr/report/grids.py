@@ -127,7 +127,8 @@ def _row(
     lr = _read(stored / "lr" / f"{image}.png")
     hr_path = stored / "hr" / f"{image}.png"
     hr = _read(hr_path) if dataset.has_reference and hr_path.is_file() else None
-    enlarged = lr.repeat(SCALE, axis=0).repeat(SCALE, axis=1)
+    scale = content.experiment.data.scale
+    enlarged = lr.repeat(scale, axis=0).repeat(scale, axis=1)
     window = choose_window(enlarged if hr is None else hr, WINDOW)
     panels = [Panel("LR", _cut(enlarged, window), ("input",))]
     for name, folder, seed in upscalers:

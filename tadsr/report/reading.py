@@ -156,7 +156,9 @@ def read_datasets(experiment: Experiment, scores: pd.DataFrame | None) -> Iterat
     for name, spec in experiment.data.test.items():
         images = 0
         if scores is not None:
-            images = int(scores.loc[scores["dataset"] == name, "image"].nunique())
+            # A metric of the whole set has a row without an image's name.
+            named = scores[(scores["dataset"] == name) & (scores["image"] != "")]
+            images = int(named["image"].nunique())
         yield Dataset(name, has_reference=spec.kind != "lr_only", n_images=images)
 
 

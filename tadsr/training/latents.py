@@ -30,12 +30,12 @@ class LatentPairs:
 
 
 @torch.no_grad()
-def encode_pairs(codec: LatentCodec, batch: Batch, device: str) -> LatentPairs:
+def encode_pairs(codec: LatentCodec, batch: Batch, device: str, scale: int = SCALE) -> LatentPairs:
     """Encode HR crops and their enlarged LR."""
     lq = batch.lq.to(device)
     return LatentPairs(
         lq=lq,
-        z_y=encode_lq(codec, lq, SCALE),
+        z_y=encode_lq(codec, lq, scale),
         z_0=codec.encode(batch.hr.to(device)),
     )
 

@@ -1,4 +1,4 @@
-"""Training the teacher: a ResShift denoiser (arXiv 2307.12348) on crops of photographs."""
+"""The teacher: a ResShift denoiser (arXiv 2307.12348), trained on crops or imported."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from torch import Tensor, nn
 
 from tadsr import seeds
 from tadsr.config.base import SCALE
-from tadsr.config.data import DatasetSpec, DataSpec
+from tadsr.config.data import DataSpec
+from tadsr.config.published import PUBLISHED
 from tadsr.config.teacher import CodecSpec, TeacherSpec
 from tadsr.data.dataset import TrainingCrops, fixed_pairs
 from tadsr.diffusion import ResShiftScheduler, predict_x0, sample
+from tadsr.errors import ConfigError
 from tadsr.models.codecs import LatentCodec, PixelUnshuffleCodec
 from tadsr.models.swin_unet import SwinUNet2DModel
 from tadsr.pipeline import TADSRPipeline
+from tadsr.pipeline.published import load_codec, load_published
 from tadsr.training.latents import LatentPairs, crop_settings, encode_pairs, gaussian, uniform_steps
 from tadsr.training.loop import TrainingOutcome, fit
 from tadsr.training.models import save_pipeline
@@ -28,6 +31,9 @@ NAME = "teacher"
 VALIDATION_CROPS = 32
 SIGMA_CROPS = 256
 """Crops on which sigma_r is measured."""
+SIGMA_BATCH = 16
+CHECK_CROPS = 4
+"""Validation crops on which an imported teacher is checked: full-size chains are slow on a CPU."""
 
 
 def train_teacher(
@@ -54,24 +60,82 @@ def train_teacher(
         T deterministic steps) and `val/bicubic_mse` (of z_y), squared latent errors against z_0
         on validation crops; `sigma_r`; throughput.
     """
-    crops = TrainingCrops(train, *crop_settings(data.train), seed=spec.training.seed)
+    crops = TrainingCrops(train, *crop_settings(data.train), data.scale, spec.training.seed)
     codec = build_codec(spec.codec, device)
     scheduler = build_scheduler(spec, codec, crops)
-    unet = seeded(lambda: build_network(spec, codec, data.train), spec.training.seed, "weights")
+    unet = seeded(lambda: build_network(spec, codec, data), spec.training.seed, "weights")
     objective = TeacherObjective(
-        unet.to(device), codec, scheduler, crops, _validation(data.val, val, codec, device),
-        spec, device,
+        unet.to(device), codec, scheduler, crops,
+        _validation(data, val, codec, device, VALIDATION_CROPS), spec, device,
     )  # fmt: skip
     outcome, state = fit(objective, spec.training, folder, progress=progress)
     trained: Any = state.validated_networks()[NAME]
     results = outcome.results | {"sigma_r": scheduler.sigma_r}
     if outcome.status == "done":
         with reproducible(spec.training.threads):
-            results |= objective.final_errors(trained)
-        save_pipeline(
-            TADSRPipeline(unet=trained, codec=codec, scheduler=scheduler), folder / "model"
-        )
+            results |= final_errors(trained, scheduler, objective.val, spec.training.seed)
+        pipeline = TADSRPipeline(unet=trained, codec=codec, scheduler=scheduler, scale=data.scale)
+        save_pipeline(pipeline, folder / "model")
     return TrainingOutcome(outcome.status, outcome.message, results)
+
+
+def import_teacher(
+    spec: TeacherSpec, val: Path, data: DataSpec, folder: Path, *, device: str
+) -> dict[str, float]:
+    """Write a published teacher, or a copy of a saved pipeline, to `folder/model`.
+
+    Returns:
+        `val/single_step_mse`, `val/chain_mse` and `val/bicubic_mse` as `train_teacher` measures
+        them, on a few crops: a teacher whose errors are above those of bicubic is not the one
+        that its name says, or these are not its images.
+
+    Raises:
+        TadsrError: the weights are not here.
+        ConfigError: the teacher does not suit the experiment's scale, schedule or crop.
+    """
+    pipeline = _load_teacher(spec)
+    _check_fit(pipeline, spec, data)
+    codec, scheduler = pipeline.codec.to(device), pipeline.scheduler
+    with reproducible(spec.training.threads):
+        pairs = _validation(data, val, codec, device, CHECK_CROPS)
+        errors = final_errors(pipeline.unet.to(device), scheduler, pairs, spec.training.seed)
+        errors["val/single_step_mse"] = single_step_error(
+            pipeline.unet, scheduler, pairs, spec.training.seed
+        )
+    save_pipeline(pipeline, folder / "model")
+    return errors
+
+
+def _load_teacher(spec: TeacherSpec) -> Any:
+    """The pipeline that `spec.weights` names, with the schedule of `spec` if it is published."""
+    weights = spec.weights or ""
+    if weights not in PUBLISHED:
+        return TADSRPipeline.from_pretrained(Path(weights).expanduser())
+    pipeline = load_published(weights)
+    pipeline.register_modules(scheduler=ResShiftScheduler(**spec.schedule.model_dump()))
+    return pipeline
+
+
+def _check_fit(pipeline: Any, spec: TeacherSpec, data: DataSpec) -> None:
+    """Refuse a teacher that the experiment cannot use."""
+    found = pipeline.scheduler.num_train_timesteps
+    wanted = spec.schedule.num_train_timesteps
+    if found != wanted:
+        raise ConfigError(
+            f"{spec.weights}: this teacher has {found} steps, the experiment says {wanted}; set "
+            f"teacher.schedule.num_train_timesteps: {found}"
+        )
+    if pipeline.config.scale != data.scale:
+        raise ConfigError(
+            f"{spec.weights}: this teacher enlarges {pipeline.config.scale} times, and data.scale "
+            f"is {data.scale}"
+        )
+    multiple = pipeline.lq_multiple * data.scale
+    for role, crop in (("train", data.train.crop), ("val", data.val.crop)):
+        if crop is None or crop % multiple:
+            raise ConfigError(
+                f"data.{role}.crop is {crop}; {spec.weights} needs a multiple of {multiple}"
+            )
 
 
 class TeacherObjective:
@@ -101,7 +165,8 @@ class TeacherObjective:
 
     def batch(self, start: int, count: int) -> tuple[int, LatentPairs]:
         """Crops `start` to `start + count` as latents, with their position."""
-        return start, encode_pairs(self.codec, self.crops.batch(start, count), self.device)
+        crops = self.crops
+        return start, encode_pairs(self.codec, crops.batch(start, count), self.device, crops.scale)
 
     def phases(self, batch: tuple[int, LatentPairs]) -> Iterator[tuple[str, Mapping[str, Term]]]:
         """One phase: denoise x_t at random t."""
@@ -121,40 +186,50 @@ class TeacherObjective:
     @torch.no_grad()
     def validate(self, networks: Mapping[str, nn.Module]) -> dict[str, float]:
         """Latent error of one call at T-1, from fixed noise."""
-        estimate = sample(
-            networks[NAME], self.scheduler, self._prior(), self.val.z_y, self.val.lq,
-            num_inference_steps=1,
-        )  # fmt: skip
-        return {"val/single_step_mse": _mse(estimate, self.val.z_0)}
-
-    @torch.no_grad()
-    def final_errors(self, network: nn.Module) -> dict[str, float]:
-        """Latent errors of the whole chain and of the enlarged LR, to compare with one step."""
-        chain = sample(network, self.scheduler, self._prior(), self.val.z_y, self.val.lq)
-        return {
-            "val/chain_mse": _mse(chain, self.val.z_0),
-            "val/bicubic_mse": _mse(self.val.z_y, self.val.z_0),
-        }
-
-    def _prior(self) -> Tensor:
-        noise = gaussian(self.val.z_y, seeds.torch_generator(self.spec.seed, "validation noise"))
-        return self.scheduler.prior_sample(self.val.z_y, noise)
+        error = single_step_error(networks[NAME], self.scheduler, self.val, self.spec.seed)
+        return {"val/single_step_mse": error}
 
 
-def build_codec(spec: CodecSpec, device: str) -> PixelUnshuffleCodec:
-    """The codec of a teacher trained from scratch: one that needs no training."""
-    codec = PixelUnshuffleCodec(factor=SCALE, scaling_factor=spec.scaling_factor)
-    return codec.to(device).eval()  # type: ignore[no-any-return]
+def single_step_error(
+    network: Any, scheduler: ResShiftScheduler, val: LatentPairs, seed: int
+) -> float:
+    """Squared latent error of one call at T-1, from fixed noise."""
+    estimate = sample(
+        network, scheduler, _prior(scheduler, val, seed), val.z_y, val.lq, num_inference_steps=1
+    )
+    return _mse(estimate, val.z_0)
 
 
-def build_network(spec: TeacherSpec, codec: LatentCodec, data: DatasetSpec) -> SwinUNet2DModel:
+def final_errors(
+    network: Any, scheduler: ResShiftScheduler, val: LatentPairs, seed: int
+) -> dict[str, float]:
+    """Latent errors of the whole chain and of the enlarged LR, to compare with one step."""
+    chain = sample(network, scheduler, _prior(scheduler, val, seed), val.z_y, val.lq)
+    return {"val/chain_mse": _mse(chain, val.z_0), "val/bicubic_mse": _mse(val.z_y, val.z_0)}
+
+
+def _prior(scheduler: ResShiftScheduler, val: LatentPairs, seed: int) -> Tensor:
+    noise = gaussian(val.z_y, seeds.torch_generator(seed, "validation noise"))
+    return scheduler.prior_sample(val.z_y, noise)
+
+
+def build_codec(spec: CodecSpec, device: str) -> Any:
+    """The codec of a teacher trained from scratch: one without weights, or a published one."""
+    if spec.kind == "pixel_unshuffle":
+        codec = PixelUnshuffleCodec(factor=SCALE, scaling_factor=spec.scaling_factor)
+    else:
+        codec = load_codec(spec.weights or "", scaling_factor=spec.scaling_factor)
+    return codec.to(device).eval().requires_grad_(False)
+
+
+def build_network(spec: TeacherSpec, codec: LatentCodec, data: DataSpec) -> SwinUNet2DModel:
     """A denoiser with fresh weights, sized for the training crops."""
-    crop, _ = crop_settings(data)
+    crop, _ = crop_settings(data.train)
     network: SwinUNet2DModel = SwinUNet2DModel(
         in_channels=codec.channels,
         out_channels=codec.channels,
         sample_size=crop // codec.spatial_factor,
-        lq_size=crop // SCALE,
+        lq_size=crop // data.scale,
         **spec.network.model_dump(),
     )
     return network
@@ -168,17 +243,27 @@ def build_scheduler(
     if spec.schedule.prediction_type == "residual":
         # A sum's last bit depends on the threads, and a resumed training must find the same.
         with reproducible(spec.training.threads):
-            pairs = encode_pairs(codec, crops.batch(0, SIGMA_CROPS), "cpu")
-            sigma_r = (pairs.z_0 - pairs.z_y).double().std()
-        settings["sigma_r"] = float(sigma_r)
+            settings["sigma_r"] = _residual_std(codec, crops)
     scheduler: ResShiftScheduler = ResShiftScheduler(**settings)
     return scheduler
 
 
-def _validation(data: DatasetSpec, folder: Path, codec: LatentCodec, device: str) -> LatentPairs:
-    crop, degradation = crop_settings(data)
-    crops = fixed_pairs(folder, crop, VALIDATION_CROPS, degradation, data.seed)
-    return encode_pairs(codec, crops, device)
+def _residual_std(codec: Any, crops: TrainingCrops) -> float:
+    """Standard deviation of z_0 - z_y over the first training crops."""
+    gaps = []
+    for start in range(0, SIGMA_CROPS, SIGMA_BATCH):
+        batch = crops.batch(start, SIGMA_BATCH)
+        pairs = encode_pairs(codec, batch, str(codec.device), crops.scale)
+        gaps.append((pairs.z_0 - pairs.z_y).double().cpu())
+    return float(torch.cat(gaps).std())
+
+
+def _validation(
+    data: DataSpec, folder: Path, codec: LatentCodec, device: str, count: int
+) -> LatentPairs:
+    crop, degradation = crop_settings(data.val)
+    crops = fixed_pairs(folder, crop, count, degradation, data.val.seed, data.scale)
+    return encode_pairs(codec, crops, device, data.scale)
 
 
 def _mse(estimate: Tensor, truth: Tensor) -> float:

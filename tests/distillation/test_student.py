@@ -15,6 +15,7 @@ from tadsr.distillation.student import train_student
 from tadsr.pipeline import TADSRPipeline
 from tadsr.runs.curves import read_curves
 from tadsr.training import TrainingOutcome
+from tadsr.training.models import load_frozen
 from tests.distillation.conftest import World
 from tests.tiny import Interrupted, contents, ignore, interrupt_at, killed, student_spec
 
@@ -28,8 +29,9 @@ def train(
     seed: int = 0,
     progress: Callable[[int, int], None] = ignore,
 ) -> TrainingOutcome:
+    teacher = load_frozen(world.teacher, "cpu")
     return train_student(
-        spec, seed, world.teacher, world.pool, folder, device="cpu", progress=progress
+        spec, seed, teacher, Pool(world.pool), folder, device="cpu", progress=progress
     )
 
 
@@ -43,8 +45,9 @@ def test_learns_the_targets_and_reports_it(world: World, tmp_path: Path) -> None
     for name in ("train-00000.safetensors", "val.safetensors"):
         shutil.copy(world.pool / "train-00000.safetensors", tmp_path / "pool" / name)
     outcome = train_student(
-        spec, 0, world.teacher, tmp_path / "pool", tmp_path, device="cpu", progress=ignore
-    )
+        spec, 0, load_frozen(world.teacher, "cpu"), Pool(tmp_path / "pool"), tmp_path,
+        device="cpu", progress=ignore,
+    )  # fmt: skip
     results = outcome.results
     assert outcome.status == "done"
     assert results["val_target_mse"] < 0.8 * results["val_start_mse"]

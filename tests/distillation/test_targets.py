@@ -8,10 +8,11 @@ import torch
 
 from tadsr.config.student import TargetsSpec
 from tadsr.diffusion import sample
-from tadsr.distillation.pool import KEYS, Pool, shard_file
-from tadsr.distillation.targets import make_targets
+from tadsr.distillation.pool import KEYS, Pool, pair_order, shard_file
+from tadsr.distillation.targets import make_targets, open_pool
 from tadsr.errors import CorruptionError, DataError
 from tadsr.pipeline import TADSRPipeline
+from tadsr.training.models import load_frozen
 from tests.distillation.conftest import World
 from tests.tiny import TARGETS, contents, ignore
 
@@ -106,14 +107,35 @@ def test_another_seed_gives_other_pairs(world: World, tmp_path: Path) -> None:
 
 
 def test_order_is_a_permutation_per_epoch_and_depends_on_the_seed(world: World) -> None:
-    pool = Pool(world.pool)
-    epochs = [pool.order(0, start, 10) for start in (0, 10)]
+    epochs = [pair_order(0, start, 10, 10) for start in (0, 10)]
     assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(10))
     assert epochs[0] != epochs[1]
-    assert pool.order(0, 7, 6) == epochs[0][7:] + epochs[1][:3], "whatever the batch size"
-    assert pool.order(1, 0, 10) != epochs[0]
-    batch, pairs = pool.batch(0, 7, 6), pool.pairs(pool.order(0, 7, 6))
+    assert pair_order(0, 7, 6, 10) == epochs[0][7:] + epochs[1][:3], "whatever the batch size"
+    assert pair_order(1, 0, 10, 10) != epochs[0]
+    pool = Pool(world.pool)
+    batch, pairs = pool.batch(0, 7, 6), pool.pairs(pair_order(0, 7, 6, 10))
     assert all(torch.equal(batch[key], pairs[key]) for key in KEYS)
+
+
+@pytest.mark.parametrize("sampler", ["deterministic", "stochastic"])
+def test_online_pairs_are_the_stored_ones(world: World, tmp_path: Path, sampler: str) -> None:
+    stored, online = (
+        TARGETS.model_copy(update={"sampler": sampler, "mode": mode})
+        for mode in ("stored", "online")
+    )
+    make(world, tmp_path / "stored", stored)
+    assert make(world, tmp_path / "online", online)["pairs"] == 10
+    assert [p.name for p in (tmp_path / "online").iterdir()] == ["val.safetensors"]
+    teacher = load_frozen(world.teacher, "cpu")
+    pools = [
+        open_pool(spec, tmp_path / spec.mode, teacher, world.root / "train", world.data, "cpu")
+        for spec in (stored, online)
+    ]
+    assert len(pools[0]) == len(pools[1]) == 10
+    for place in (0, 7):
+        first, second = (pool.batch(3, place, 6) for pool in pools)
+        for key in KEYS:
+            torch.testing.assert_close(first[key], second[key], rtol=1e-4, atol=1e-4)
 
 
 def test_a_missing_or_broken_pool_is_named(world: World, tmp_path: Path) -> None:
