@@ -61,7 +61,7 @@ def check_overlap(plan: Plan, name: str) -> None:
     if not shared:
         return
     shown = ", ".join(shared[:3]) + (", ..." if len(shared) > 3 else "")
-    found = f"data {name}: {len(shared)} images are in the training set too ({shown})"
+    found = f"data {name}: HR images that are in the training set too: {len(shared)} ({shown})"
     if not plan.experiment.data.all()[name].allow_overlap:
         raise DataError(
             f"{found}; take them out, split one folder with 'holdout', or set 'allow_overlap: true'"
