@@ -54,14 +54,16 @@ class DatasetSpec(Config):
     path: str | None = None
     """Folder on disk, relative to where the command runs."""
     hr: str | None = None
-    """Subfolder of the HR images, where it has no usual name."""
+    """Subfolder of the HR images, where it has no usual name; of kind `folder` "*" is all."""
     lr: str | None = None
-    """Subfolder of the LR images, where it has no usual name."""
+    """Subfolder of the LR images, where it has no usual name; of kind `lr_only` "*" is all."""
     degradation: Degradation | None = None
     crop: Positive | None = None
     """HR side of training crops, in pixels."""
     size: Positive | None = None
     """Centre-crop to at most this many pixels (HR; LR for `lr_only`)."""
+    skip_small: bool = False
+    """Leave out HR images smaller than `crop` (ImageNet has some); else one is an error."""
     limit: Positive | None = None
     """Use the first so many images only."""
     count: Positive | None = None
@@ -106,6 +108,8 @@ class DatasetSpec(Config):
                 raise ValueError(f"kind '{self.kind}' takes no '{key}'")
         if self.path is None and (self.lr is not None or self.count is not None):
             raise ValueError("'lr' and 'count' need 'path'")
+        if self.skip_small and (self.kind != "folder" or self.crop is None):
+            raise ValueError("'skip_small' is for kind folder with 'crop'")
 
     def settings(self, scale: int = SCALE) -> dict[str, Any]:
         """What determines the images: the settings of a data set's recipe.
@@ -114,8 +118,9 @@ class DatasetSpec(Config):
         not used, so that it changes no digest.
         """
         values = self.model_dump(mode="json", exclude=IN_NO_DIGEST)
-        if self.holdout is None:
-            del values["holdout"]
+        for key in ("holdout", "skip_small"):
+            if not values[key]:
+                del values[key]
         return values if scale == SCALE else {**values, "scale": scale}
 
 

@@ -19,6 +19,9 @@ HR_FOLDERS = ("hr", "gt", "hq", "high", "GTmod12", "test_HR", "DIV2K_valid_HR")
 LR_FOLDERS = ("lr", "lq", "low", "LRbicx4", "test_LR", "LR_bicubic/X4", "DIV2K_valid_LR_bicubic/X4")
 """Usual names of subfolders; upper and lower case do not matter."""
 
+ALL = "*"
+"""In place of a subfolder's name: all of them."""
+
 CAMERAS = ("Canon/Test/4", "Nikon/Test/4")
 """RealSR's own layout: HR and LR of each camera in one folder."""
 
@@ -35,8 +38,9 @@ def unique_stems(paths: Iterable[Path]) -> dict[str, Path]:
     for path in paths:
         other = stems.setdefault(path.stem, path)
         if other is not path:
+            first = other.name if other.parent == path.parent else str(other)
             raise DataError(
-                f"{path.parent}: {other.name} and {path.name} have one name '{path.stem}'; "
+                f"{path.parent}: {first} and {path.name} have one name '{path.stem}'; "
                 "rename or remove one of them"
             )
     return stems
@@ -45,12 +49,22 @@ def unique_stems(paths: Iterable[Path]) -> dict[str, Path]:
 def find_singles(root: Path, role: str, subfolder: str | None = None) -> dict[str, Path]:
     """The pictures of `root`, or of its one subfolder of `role` ("hr" or "lr"), by name.
 
+    The subfolder `*` means all folders below `root`, as ImageNet has one for each class.
+
     Raises:
         DataError: no such folder, no picture, two of one name, or several subfolders to choose.
     """
     _check_root(root)
+    if subfolder == ALL:
+        return unique_stems(path for folder in _image_folders(root) for path in list_images(folder))
     folder = root if subfolder is None and _holds_images(root) else None
-    return unique_stems(list_images(folder or _subfolder(root, role, subfolder) or root))
+    folder = folder or _subfolder(root, role, subfolder)
+    if folder is None and _image_folders(root):
+        raise DataError(
+            f"{root}: holds no picture, but folders below it do; choose one with "
+            f"'{role}: <folder>', or take all with '{role}: \"*\"'"
+        )
+    return unique_stems(list_images(folder or root))
 
 
 def find_pairs(root: Path, hr: str | None = None, lr: str | None = None) -> dict[str, Pair]:
@@ -159,6 +173,12 @@ def _position(name: str) -> float:
 def _check_root(root: Path) -> None:
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; check 'path'")
+
+
+def _image_folders(root: Path) -> list[Path]:
+    """`root` and the folders below it that hold pictures, in order."""
+    return [folder for folder in sorted([root, *(p for p in root.rglob("*") if p.is_dir())])
+            if _holds_images(folder)]  # fmt: skip
 
 
 def _holds_images(folder: Path) -> bool:

@@ -57,6 +57,8 @@ def read_items(spec: DatasetSpec, scale: int, *, hr_only: bool) -> Iterator[Item
             yield Item(name, None, lr, source, None, path)
             continue
         hr = centre_crop(pixels, spec.size, scale)
+        if spec.skip_small and min(hr.shape[:2]) < (spec.crop or 0):
+            continue
         _check_size(source, hr, max(SMALLEST_LR * scale, spec.crop or 0))
         made = None if hr_only else _make_lr(hr, name, spec, scale)
         yield Item(name, hr, made, source, path, None)
@@ -134,7 +136,7 @@ def _check_size(source: str, pixels: RGB8, smallest: int) -> None:
     if min(height, width) < smallest:
         raise DataError(
             f"{source}: {width}x{height} pixels (after cropping) is smaller than {smallest}; "
-            "remove it or choose a smaller crop"
+            "remove it, choose a smaller crop, or set skip_small for a training folder"
         )
 
 

@@ -57,6 +57,7 @@ def test_settings_without_the_new_keys_are_those_of_before() -> None:
         ({"split": "val", "holdout": {"val": 2, "test": 3}}, True),
         ({"degradation": "realesrgan"}, True),
         ({"limit": 3}, True),
+        ({"crop": 64, "skip_small": True}, True),
     ],
 )
 def test_settings_hold_what_determines_images(change: dict[str, Any], counts: bool) -> None:

@@ -75,6 +75,16 @@ def test_named_subfolders(tmp_path: Path) -> None:
     assert list(find_singles(tmp_path, "hr", "sharp")) == ["a"]
 
 
+def test_all_class_folders_on_request(tmp_path: Path) -> None:
+    touch(tmp_path, "n01/n01_1.JPEG", "n01/n01_2.JPEG", "n02/deep/n02_1.JPEG", "n03/notes.txt")
+    assert list(find_singles(tmp_path, "hr", "*")) == ["n01_1", "n01_2", "n02_1"]
+    with pytest.raises(DataError, match=r"holds no picture, but folders below it do; .*'hr: \"\*"):
+        find_singles(tmp_path, "hr")
+    touch(tmp_path, "n02/n01_1.JPEG")
+    with pytest.raises(DataError, match="have one name 'n01_1'"):
+        find_singles(tmp_path, "hr", "*")
+
+
 def test_a_folder_of_images_is_taken_before_a_subfolder_of_it(tmp_path: Path) -> None:
     touch(tmp_path, "a.png", "hr/b.png")
     assert list(find_singles(tmp_path, "hr")) == ["a"]

@@ -289,6 +289,8 @@ def test_unusable_images_are_named(hr_folder: Path, picture: Picture, tmp_path: 
     out = tmp_path / "out"
     with pytest.raises(DataError, match=r"p1\.png: 48x64 pixels .* smaller than 64"):
         build_dataset("train", _folder_spec(hr_folder, crop=64), out)
+    large = build_dataset("train", _folder_spec(hr_folder, crop=64, skip_small=True), out)
+    assert list(large["image"]) == ["p0"]
     write_png(hr_folder / "small.png", picture(31, 64))
     with pytest.raises(DataError, match=r"small\.png: 64x28"):
         build_dataset("set", _folder_spec(hr_folder), out)
