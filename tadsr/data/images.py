@@ -7,13 +7,15 @@ thing, an 8-bit RGB array; whatever cannot is a `DataError` that names the file.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from tadsr.errors import DataError
 from tadsr.files import atomic_path
@@ -25,6 +27,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", "
 
 # A closed list, so that a hostile file never reaches an exotic decoder (EPS runs a program).
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000")
+
+BITS_PER_SAMPLE, PLANAR_CONFIGURATION = 258, 284  # TIFF tags
 
 RGB8 = NDArray[np.uint8]
 
@@ -42,6 +46,17 @@ def read_rgb(path: Path | str, max_pixels: int = MAX_PIXELS) -> RGB8:
         DataError: the file is missing, empty, truncated, no picture, of more than `max_pixels`
             pixels (checked before decoding), or holds floating-point values.
     """
+    with opened(path, max_pixels) as image:
+        return _upright_rgb(Path(path), image)
+
+
+@contextmanager
+def opened(path: Path | str, max_pixels: int = MAX_PIXELS) -> Iterator[ImageFile.ImageFile]:
+    """Open a picture, not yet decoded; what goes wrong in the block is a `DataError` of the file.
+
+    Raises:
+        DataError: as `read_rgb`, for what does not concern the pixels' type.
+    """
     path = Path(path)
     try:
         if path.stat().st_size == 0:
@@ -54,7 +69,8 @@ def read_rgb(path: Path | str, max_pixels: int = MAX_PIXELS) -> RGB8:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path, formats=FORMATS) as image:
                 _check_size(path, image.size, max_pixels)
-                return _upright_rgb(path, image)
+                _check_planes(path, image)
+                yield image
     except DataError:
         raise
     except Image.DecompressionBombError as error:
@@ -82,13 +98,25 @@ def _check_size(path: Path, size: tuple[int, int], max_pixels: int) -> None:
         )
 
 
+def _check_planes(path: Path, image: Image.Image) -> None:
+    """Refuse the one kind of TIFF that Pillow decodes to noise: 16 bits in separate planes."""
+    tags: Any = getattr(image, "tag_v2", {})
+    if tags.get(PLANAR_CONFIGURATION) == 2 and max(tags.get(BITS_PER_SAMPLE, (8,))) > 8:
+        raise DataError(
+            f"{path}: 16-bit colours in separate planes cannot be read; save it as PNG, or as TIFF "
+            "with interleaved channels"
+        )
+
+
 def _upright_rgb(path: Path, image: Image.Image) -> RGB8:
     image.load()
     upright = ImageOps.exif_transpose(image)
     if upright.mode == "F":
         raise DataError(f"{path}: floating-point pixels have no known range; save it as 8-bit PNG")
     if upright.mode.startswith("I"):
-        return _from_16_bit(path, np.asarray(upright))
+        grey = sixteen_bit(path, upright).astype(np.int64)
+        levels = ((grey + 128) // 257).astype(np.uint8)
+        return np.repeat(levels[:, :, None], 3, axis=2)
     if upright.has_transparency_data:
         layer = upright.convert("RGBA")
         white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
@@ -96,12 +124,16 @@ def _upright_rgb(path: Path, image: Image.Image) -> RGB8:
     return np.array(upright.convert("RGB"))
 
 
-def _from_16_bit(path: Path, grey: NDArray[Any]) -> RGB8:
-    values = grey.astype(np.int64)
+def sixteen_bit(path: Path, image: Image.Image) -> NDArray[np.uint16]:
+    """The (H, W) values of a decoded 16-bit grey image (Pillow's modes `I` and `I;16`).
+
+    Raises:
+        DataError: the values do not fit in 16 bits.
+    """
+    values = np.asarray(image)
     if values.min() < 0 or values.max() > 65535:
         raise DataError(f"{path}: 32-bit pixels have no known range; save it as 8-bit PNG")
-    levels = ((values + 128) // 257).astype(np.uint8)
-    return np.repeat(levels[:, :, None], 3, axis=2)
+    return values.astype(np.uint16)
 
 
 def write_png(path: Path | str, array: RGB8) -> None:

@@ -1,0 +1,185 @@
+"""Pictures with all that a viewer would miss: alpha, greyness, 16 bits, the colour profile.
+
+Evaluation reads 8-bit RGB (`tadsr.data.images.read_rgb`); a user who enlarges a picture wants its
+transparency and its kind back.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile, ImageOps
+
+from tadsr.data.images import MAX_PIXELS, opened, sixteen_bit
+from tadsr.errors import DataError
+from tadsr.files import atomic_path
+
+Levels = NDArray[np.unsignedinteger[Any]]
+"""uint8 or uint16."""
+
+GREY_MODES = ("1", "L", "LA", "La")
+
+WRITERS: dict[str, dict[str, Any]] = {
+    ".png": {"format": "PNG", "compress_level": 6},
+    ".jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
+    ".jpeg": {"format": "JPEG", "quality": 95, "subsampling": 0},
+    ".webp": {"format": "WEBP", "quality": 95},
+    ".tif": {"format": "TIFF", "compression": "tiff_adobe_deflate"},
+    ".tiff": {"format": "TIFF", "compression": "tiff_adobe_deflate"},
+}
+"""How a picture is stored, by suffix. JPEG and WebP lose a little; PNG and TIFF do not."""
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A decoded picture, upright.
+
+    `colour` is (H, W, 3), `alpha` (H, W) of the same type or None; uint8 to 255 or uint16 to
+    65535, transparency not multiplied in. `grey`: it was stored with one channel of colour.
+    `icc_profile` says what its RGB values mean, None for sRGB or unknown.
+    """
+
+    colour: Levels
+    alpha: Levels | None = None
+    grey: bool = False
+    icc_profile: bytes | None = None
+
+
+def read_picture(path: Path | str, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Read a picture with alpha, greyness and, from PNG and TIFF, all 16 bits.
+
+    EXIF orientation is applied; palettes and CMYK become RGB; of an animation the first frame
+    counts. 16 bits are rounded down to 8 in grey PNGs with alpha, TIFFs with premultiplied alpha
+    and other formats.
+
+    Raises:
+        DataError: as `tadsr.data.images.read_rgb`.
+    """
+    with opened(path, max_pixels) as image:
+        low_bytes = _low_bytes(path, image)
+        image.load()
+        picture = picture_from_pil(image, Path(path))
+        if low_bytes is None:
+            return picture
+        high = np.asarray(ImageOps.exif_transpose(image)).astype(np.uint16)
+        deep: Levels = np.bitwise_or(high << 8, low_bytes, dtype=np.uint16)
+        alpha = deep[:, :, 3] if deep.shape[2] == 4 else None
+        return Picture(deep[:, :, :3], alpha, icc_profile=picture.icc_profile)
+
+
+def picture_from_pil(image: Image.Image, path: Path | None = None) -> Picture:
+    """A PIL image of any mode; `path` is the file it came from, for messages.
+
+    Raises:
+        DataError: pixels without a known range (modes F, and I unless from a 16-bit file).
+    """
+    upright = ImageOps.exif_transpose(image)
+    mode = upright.mode
+    if mode.startswith("I;16") or (mode == "I" and path):
+        return _grey(sixteen_bit(path or Path("image"), upright))
+    if mode in ("F", "I"):
+        raise DataError(
+            f"{path or 'a PIL image'}: pixels of mode {mode} have no known range; save it as "
+            "8-bit PNG, or convert it to RGB"
+        )
+    grey = mode in GREY_MODES
+    profile = upright.info.get("icc_profile") if grey or mode.startswith("RGB") else None
+    if upright.has_transparency_data:
+        planes = np.array(upright.convert("RGBA"))
+        return Picture(planes[:, :, :3], planes[:, :, 3], grey, profile)
+    return Picture(np.array(upright.convert("RGB")), None, grey, profile)
+
+
+def picture_from_array(array: NDArray[Any]) -> Picture:
+    """An array (h, w), (h, w, 1), (h, w, 3) or (h, w, 4), uint8 or uint16.
+
+    Raises:
+        DataError: another type or shape.
+    """
+    channels = 1 if array.ndim == 2 else array.shape[-1]
+    known = array.dtype in (np.uint8, np.uint16)
+    if not known or array.ndim not in (2, 3) or channels not in (1, 3, 4) or not array.size:
+        raise DataError(
+            f"an array of {array.dtype} {array.shape} is no picture; pass uint8 or uint16 of "
+            "shape (h, w), (h, w, 3) or (h, w, 4)"
+        )
+    if channels == 1:
+        return _grey(array.reshape(array.shape[:2]))
+    return Picture(array[:, :, :3], array[:, :, 3] if channels == 4 else None)
+
+
+def write_picture(path: Path | str, image: Image.Image) -> None:
+    """Store `image` in one step, in the format of the suffix (`WRITERS`), profile included.
+
+    JPEG knows no transparency: it is laid on white.
+
+    Raises:
+        DataError: the format cannot hold a picture of this size.
+    """
+    path = Path(path)
+    options = WRITERS[path.suffix.lower()]
+    if options["format"] == "JPEG" and image.has_transparency_data:
+        profile = image.info.get("icc_profile")
+        layer = image.convert("RGBA")
+        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, layer).convert("RGB" if image.mode != "LA" else "L")
+        image.info["icc_profile"] = profile
+    content = io.BytesIO()
+    try:
+        image.save(content, icc_profile=image.info.get("icc_profile"), **options)
+    except (OSError, ValueError) as error:  # WebP ends at 16383 pixels a side, JPEG at 65535
+        width, height = image.size
+        raise DataError(
+            f"{path}: {options['format']} cannot hold {width}x{height} pixels ({error}); "
+            "write a .png"
+        ) from error
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content.getbuffer())
+
+
+def picture_size(path: Path | str) -> tuple[int, int]:
+    """(width, height) as stored, from the header alone.
+
+    Raises:
+        DataError: no picture, or too large a one.
+    """
+    with opened(path) as image:
+        return image.size
+
+
+def _grey(values: Levels) -> Picture:
+    return Picture(np.repeat(values[:, :, None], 3, axis=2), grey=True)
+
+
+def _low_bytes(path: Path | str, image: ImageFile.ImageFile) -> NDArray[np.uint16] | None:
+    """The low bytes of 16-bit colour, upright; None where there are none.
+
+    Pillow keeps the high byte of each value. Told that the byte order is the other one, the same
+    decoder keeps the low byte.
+    """
+    swapped = [_swapped(tile.args) for tile in image.tile]
+    if not swapped or None in swapped:
+        return None
+    with Image.open(path, formats=[str(image.format)]) as again:
+        again.tile = [
+            tile._replace(args=args) for tile, args in zip(again.tile, swapped, strict=True)
+        ]
+        return np.asarray(ImageOps.exif_transpose(again)).astype(np.uint16)
+
+
+def _swapped(args: Any) -> Any:
+    """A decoder's arguments with the byte order of its 16-bit colour exchanged, or None."""
+    raw_mode = args[0] if isinstance(args, tuple) else args
+    layout, _, order = raw_mode.partition(";16") if isinstance(raw_mode, str) else ("", "", "")
+    if layout not in ("RGB", "RGBA") or order not in ("B", "L", "N"):
+        return None
+    if order == "N":
+        order = "L" if sys.byteorder == "little" else "B"
+    other = f"{layout};16{'L' if order == 'B' else 'B'}"
+    return (other, *args[1:]) if isinstance(args, tuple) else other
