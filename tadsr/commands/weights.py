@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the sub-commands."""
     sub = parser.add_subparsers(dest="action", metavar="action", required=True)
     sub.add_parser("list", help="every file that a metric needs, and whether it is here")
-    fetch = sub.add_parser("fetch", help="download files by name (default: all)")
+    fetch = sub.add_parser("fetch", help="download files by name (default: all of the metrics)")
     fetch.add_argument("names", nargs="*")
     check = sub.add_parser("check", help="stage: record what an experiment's metrics have")
     add_job_arguments(check, named=False)
@@ -34,18 +34,19 @@ def list_weights(args: argparse.Namespace) -> int:
     for name in CATALOG:
         found = status(name)
         text = f"here: {found.path}" if isinstance(found, Present) else f"missing: {found.reason}"
-        print(f"{name:14} {text}")
+        print(f"{name:26} {text}")
     return 0
 
 
 def fetch_weights(args: argparse.Namespace) -> int:
     """Fetch the named files; exit code 1 if one could not be had."""
-    from tadsr.weights import CATALOG, Present, fetch
+    from tadsr.weights import CATALOG, METRIC_WEIGHTS, Present, canonical_name, fetch
 
-    for name in args.names:
+    names = [canonical_name(name) for name in args.names]
+    for name in names:
         if name not in CATALOG:
             raise ConfigError(f"tadsr weights fetch: no '{name}': {nearest(name, list(CATALOG))}")
-    found = fetch(args.names or list(CATALOG), progress=DownloadProgress(), force=True)
+    found = fetch(names or METRIC_WEIGHTS, progress=DownloadProgress(), force=True)
     for name, state in found.items():
         print(f"{name}: {'here: ' + str(state.path) if isinstance(state, Present) else state}")
     missing = [name for name, state in found.items() if not isinstance(state, Present)]

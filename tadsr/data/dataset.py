@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -85,7 +86,11 @@ class TrainingCrops:
         """Crops number `start` to `start + count - 1`."""
         if start < 0 or count < 1:
             raise ValueError(f"start must be >= 0 and count >= 1, got {start} and {count}")
-        indices = tuple(range(start, start + count))
+        return self.pick(range(start, start + count))
+
+    def pick(self, numbers: Iterable[int]) -> Batch:
+        """Crops by number, in the order given."""
+        indices = tuple(numbers)
         drawn = [self._draw(index) for index in indices]
         # (n, crop, crop, 3) to (n, 3, crop, crop), still 8-bit levels
         levels = torch.from_numpy(np.stack([crop for _, crop in drawn]))

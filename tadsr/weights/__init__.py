@@ -1,27 +1,33 @@
-"""Pretrained weights of the metrics: where they come from, where they lie, whether they are right.
+"""Weights of metrics and published models: where they come from and lie, and if they are right.
 
 Nothing here imports torch, so that `tadsr status` and `tadsr plan` stay quick.
 """
 
-from tadsr.weights.catalog import CATALOG, WeightFile
+from tadsr.weights.catalog import CATALOG, METRIC_WEIGHTS, WeightFile, canonical_name
 from tadsr.weights.store import (
     FETCH_COMMAND,
     Missing,
     Present,
     activate,
     fetch,
+    file_digest,
     status,
+    verify,
     weights_home,
 )
 
 __all__ = [
     "CATALOG",
     "FETCH_COMMAND",
+    "METRIC_WEIGHTS",
     "Missing",
     "Present",
     "WeightFile",
     "activate",
+    "canonical_name",
     "fetch",
+    "file_digest",
     "status",
+    "verify",
     "weights_home",
 ]

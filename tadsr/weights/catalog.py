@@ -1,15 +1,21 @@
-"""The weight files that metrics need: a frozen table.
+"""The weight files that metrics need, and the published models: a frozen table.
 
-The URLs are those that torchvision, pyiqa and CLIP use themselves, and the paths (relative to
-`TORCH_HOME`) are where they look, so that files fetched by any of them are found here too.
+URLs of metric weights are those that torchvision, pyiqa and CLIP use themselves, and the paths
+(relative to the weights folder) are where they look, so that files fetched by any of them are
+found here too. Published models lie in `tadsr/`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 _PYIQA = "https://huggingface.co/chaofengc/IQA-PyTorch-Weights/resolve/main/"
 _CLIP_SHA256 = "afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762"
+
+
+_RESSHIFT = "https://github.com/zsyOAOA/ResShift/releases/download/v2.0/"
+_SINSR = "https://github.com/wyf0912/SinSR/releases/download/v1.0/"
 
 
 @dataclass(frozen=True)
@@ -18,8 +24,8 @@ class WeightFile:
 
     name: str
     """Name in `MetricSpec.weights` and on the command line."""
-    url: str
-    """Official address (https)."""
+    url: str | None
+    """Official address (https); None: no place to download it from is known."""
     path: str
     """Where it lies, relative to the weights folder."""
     sha256: str | None
@@ -40,12 +46,57 @@ class WeightFile:
     """First bytes of a right file, checked where there is no sha256."""
     local_source: tuple[str, str] | None = None
     """(package, path inside it) of an identical file that an installed package ships."""
+    kind: Literal["metric", "denoiser", "codec"] = "metric"
 
     @property
     def file_name(self) -> str:
         """Last part of the path; the name looked for on a mirror."""
         return self.path.rsplit("/", 1)[-1]
 
+
+def _model(
+    file: str, release: str | None, kind: Literal["denoiser", "codec"], licence: str
+) -> WeightFile:
+    """A published model: neither its size nor its sha256 is known to us."""
+    return WeightFile(
+        name=canonical_name(file),
+        url=None if release is None else release + file,
+        path=f"tadsr/{file}",
+        sha256=None,
+        content_checked=False,
+        megabytes=None,
+        licence=licence,
+        needed_by=(),
+        kind=kind,
+    )
+
+
+def canonical_name(name: str) -> str:
+    """The catalogue's spelling of a name or of a published file's name.
+
+    >>> canonical_name("SinSR_v1.pth")
+    'sinsr-v1'
+    """
+    return name.removesuffix(".pth").lower().replace("_", "-")
+
+
+_NTU = "NTU S-Lab License 1.0, non-commercial (ResShift)"
+_SINSR_TERMS = "non-commercial, see the SinSR repository"
+_TADSR_TERMS = "see the TAD-SR repository"
+
+_MODELS = (
+    _model("resshift_realsrx4_s15_v1.pth", _RESSHIFT, "denoiser", _NTU),
+    _model("resshift_realsrx4_s15_v2.pth", _RESSHIFT, "denoiser", _NTU),
+    _model("resshift_realsrx4_s4_v3.pth", _RESSHIFT, "denoiser", _NTU),
+    _model("resshift_bicsrx4_s4.pth", _RESSHIFT, "denoiser", _NTU),
+    _model("resshift_faceir_s4.pth", _RESSHIFT, "denoiser", _NTU),
+    _model("autoencoder_vq_f4.pth", _RESSHIFT, "codec", _NTU),
+    _model("ffhq512_vq_f8_dim8_face.pth", _RESSHIFT, "codec", _NTU),
+    _model("SinSR_v1.pth", _SINSR, "denoiser", _SINSR_TERMS),
+    _model("SinSR_v2.pth", _SINSR, "denoiser", _SINSR_TERMS),
+    _model("TAD-SR.pth", None, "denoiser", _TADSR_TERMS),
+    _model("TAD-faceir.pth", None, "denoiser", _TADSR_TERMS),
+)
 
 CATALOG: dict[str, WeightFile] = {
     entry.name: entry
@@ -102,6 +153,31 @@ CATALOG: dict[str, WeightFile] = {
             licence="MIT (CLIP)",
             needed_by=("clipiqa",),
         ),
+        WeightFile(
+            name="inception-fid",
+            url=_PYIQA + "pt_inception-2015-12-05-6726825d.pth",
+            path="hub/pyiqa/pt_inception-2015-12-05-6726825d.pth",
+            sha256="6726825d",
+            content_checked=True,
+            megabytes=95,  # 24 million float32 parameters
+            licence="Apache-2.0 (TensorFlow's Inception, converted by pytorch-fid)",
+            needed_by=("fid", "fid-ffhq"),
+        ),
+        WeightFile(
+            name="ffhq-fid-stats",
+            url=_PYIQA + "ffhq_clean_trainval70k_512.npz",
+            path="hub/pyiqa/ffhq_clean_trainval70k_512.npz",
+            sha256=None,
+            content_checked=False,
+            megabytes=34,  # 2048 x 2049 float64
+            licence="MIT (clean-fid); statistics of FFHQ (non-commercial)",
+            needed_by=("fid-ffhq",),
+            starts_with=b"PK",
+        ),
+        *_MODELS,
     )
 }
 """Every weight file known by name."""
+
+METRIC_WEIGHTS = tuple(name for name, entry in CATALOG.items() if entry.kind == "metric")
+"""Names of what metrics need; published models are fetched by name alone."""

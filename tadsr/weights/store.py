@@ -25,10 +25,16 @@ from tadsr.weights.transfer import TransferError, download
 FETCH_COMMAND = "tadsr weights fetch"
 """The command that is recommended wherever weights are missing."""
 
+NO_ADDRESS = "weights '{}': no place to download them from is known; get the file by hand"
+IMPORT_COMMAND = "tadsr weights pipeline --unet FILE ..."
+
 RETRY_AFTER = 3600.0
 """Seconds during which a failed download is not tried again unasked."""
 
 _STATE = "tadsr-weights.json"
+
+CHECKPOINT_STARTS = (b"PK", b"\x80\x02")
+"""First bytes of a torch checkpoint: a zip file, or a plain pickle."""
 
 Progress = Callable[[str, int, int | None], None]
 """Called with (name, bytes so far, bytes in all or None)."""
@@ -42,6 +48,8 @@ class Present:
     path: Path
     verified: bool | None
     """True: the sha256 is the official one; False: it is another; None: none is known."""
+    recorded: str | None = None
+    """Where no official sha256 is known: the date on which this file's own was recorded."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +169,10 @@ class _Fetcher:
         if failure is not None and 0 <= time.time() - failure["at"] < self.retry_after:
             return Missing(entry.name, failure["reason"])
         reasons = []
-        for url in _addresses(entry):
+        addresses = _addresses(entry)
+        if not addresses:
+            return Missing(entry.name, NO_ADDRESS.format(entry.name), IMPORT_COMMAND)
+        for url in addresses:
             reason = self._try(entry, url)
             if reason is None:
                 _remember(self.home, "failures", entry.name, None)
@@ -191,8 +202,46 @@ class _Fetcher:
         if wrong := _wrong_content(entry, part):
             part.unlink()
             return wrong
+        if entry.sha256 is None:
+            _record(self.home, entry, sha256_file(part))
         part.replace(target)
         return None
+
+
+def file_digest(name: str) -> str:
+    """sha256 of weights that are here; computed once per content.
+
+    Raises:
+        TadsrError: they are not here.
+    """
+    found = status(name)
+    if isinstance(found, Missing):
+        raise TadsrError(f"{found.reason}; get them with `{FETCH_COMMAND} {name}`")
+    entry = _entry(name)
+    if found.path == weights_home() / entry.path:
+        return _cached_digest(entry, found.path)
+    return sha256_file(found.path)
+
+
+def verify(names: Iterable[str]) -> dict[str, str]:
+    """Digest anew what is here of `names`; returns name to what is wrong with it, if anything is.
+
+    Raises:
+        ConfigError: no such name in the catalogue.
+    """
+    home = weights_home()
+    wrong = {}
+    for name in names:
+        entry = _entry(name)
+        if not (home / entry.path).is_file():
+            continue
+        _remember(home, "files", entry.path, None)
+        found = _judge(entry, home / entry.path)
+        if isinstance(found, Missing):
+            wrong[name] = found.reason
+        elif found.verified is False:
+            wrong[name] = f"{found.path}: sha256 is not the official {entry.sha256}..."
+    return wrong
 
 
 def _entry(name: str) -> WeightFile:
@@ -203,7 +252,8 @@ def _entry(name: str) -> WeightFile:
 
 def _addresses(entry: WeightFile) -> list[str]:
     mirror = os.environ.get("TADSR_WEIGHTS_MIRROR", "").rstrip("/")
-    return [f"{mirror}/{entry.file_name}"] * bool(mirror) + [entry.url]
+    official = [] if entry.url is None else [entry.url]
+    return [f"{mirror}/{entry.file_name}"] * bool(mirror) + official
 
 
 def _local_source(entry: WeightFile) -> Path | None:
@@ -224,7 +274,13 @@ def _wrong_content(entry: WeightFile, path: Path) -> str | None:
         digest = sha256_file(path)
         if not digest.startswith(entry.sha256):
             return f"sha256 is {digest[:12]}..., not {entry.sha256[:12]}..."
+    known = _read_state(weights_home())["recorded"].get(entry.path)
+    if known is not None and sha256_file(path) != known["sha256"]:
+        return f"it is not the file recorded on {known['date']}"
     with path.open("rb") as stream:
+        if entry.kind != "metric" and stream.read(2) not in CHECKPOINT_STARTS:
+            return "the answer is not a checkpoint"
+        stream.seek(0)
         if stream.read(len(entry.starts_with)) != entry.starts_with:
             return "the answer is not a weight file"
     return None
@@ -235,7 +291,7 @@ def _judge(entry: WeightFile, path: Path) -> Present | Missing:
     if path.stat().st_size == 0:
         return Missing(entry.name, f"{path} is empty")
     if entry.sha256 is None:
-        return Present(entry.name, path, verified=None)
+        return _judge_by_record(entry, path)
     digest = _cached_digest(entry, path)
     if digest.startswith(entry.sha256):
         return Present(entry.name, path, verified=True)
@@ -245,6 +301,28 @@ def _judge(entry: WeightFile, path: Path) -> Present | Missing:
         entry.name,
         f"{path} is damaged or another file (sha256 {digest[:12]}..., not {entry.sha256[:12]}...)",
     )
+
+
+def _judge_by_record(entry: WeightFile, path: Path) -> Present | Missing:
+    """Without an official digest, a file must stay what it was when it was downloaded."""
+    known = _read_state(weights_home())["recorded"].get(entry.path)
+    if known is None:
+        return Present(entry.name, path, verified=None)
+    digest = _cached_digest(entry, path)
+    if digest == known["sha256"]:
+        return Present(entry.name, path, verified=None, recorded=known["date"])
+    return Missing(
+        entry.name,
+        f"{path} is damaged or another file (sha256 {digest[:12]}..., recorded on "
+        f"{known['date']}: {known['sha256'][:12]}...); delete it",
+    )
+
+
+def _record(home: Path, entry: WeightFile, digest: str) -> None:
+    """Note the digest of a first download, by which later ones are told."""
+    if entry.path not in _read_state(home)["recorded"]:
+        value = {"sha256": digest, "date": time.strftime("%Y-%m-%d")}
+        _remember(home, "recorded", entry.path, value)
 
 
 def _cached_digest(entry: WeightFile, path: Path) -> str:
@@ -261,7 +339,7 @@ def _cached_digest(entry: WeightFile, path: Path) -> str:
 
 def _read_state(home: Path) -> dict[str, dict[str, Any]]:
     path = home / _STATE
-    state: dict[str, dict[str, Any]] = {"files": {}, "failures": {}}
+    state: dict[str, dict[str, Any]] = {"files": {}, "failures": {}, "recorded": {}}
     # Only a memory: when it is damaged, everything in it can be found out again.
     with suppress(OSError, TadsrError, TypeError, ValueError):
         state.update(read_json(path))
