@@ -117,7 +117,7 @@ def _pad(planes: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
 
 
 def _halve(planes: torch.Tensor) -> torch.Tensor:
-    """Means of 2x2 pixels; the rounding bias alternates between columns, so that none is favoured."""
+    """Means of 2x2 pixels; the rounding bias alternates between columns."""
     rows = planes[..., ::2, :] + planes[..., 1::2, :]
     sums = rows[..., ::2] + rows[..., 1::2]
     bias = torch.ones(sums.shape[-1], dtype=sums.dtype, device=sums.device)
@@ -132,15 +132,19 @@ def _double(planes: torch.Tensor) -> torch.Tensor:
     """
     if planes.shape[-1] <= 2:
         return planes.repeat_interleave(2, dim=-2).repeat_interleave(2, dim=-1)
-    near = F.pad(planes, (0, 0, 1, 1), mode="replicate")
-    triple = 3 * planes
-    rows = torch.stack([triple + near[..., :-2, :], triple + near[..., 2:, :]], dim=-2)
-    rows = rows.flatten(-3, -2)
-    near = F.pad(rows, (1, 1, 0, 0), mode="replicate")
-    triple = 3 * rows
-    left = (triple + near[..., :-2]).add_(8)
-    right = (triple + near[..., 2:]).add_(7)
-    return torch.stack([left, right], dim=-1).flatten(-2).mul_(1 / 16).floor_()
+    count, channels, height, width = planes.shape
+    edged = F.pad(planes, (1, 1, 1, 1), mode="replicate")
+    middle = edged[..., 1:-1, :]
+    rows = planes.new_empty(count, channels, height, 2, width + 2)
+    torch.add(edged[..., :-2, :], middle, alpha=3, out=rows[..., 0, :])
+    torch.add(edged[..., 2:, :], middle, alpha=3, out=rows[..., 1, :])
+    rows = rows.view(count, channels, 2 * height, width + 2)
+    middle = rows[..., 1:-1]
+    both = planes.new_empty(count, channels, 2 * height, width, 2)
+    torch.add(rows[..., :-2], middle, alpha=3, out=both[..., 0])
+    torch.add(rows[..., 2:], middle, alpha=3, out=both[..., 1])
+    both += both.new_tensor([8, 7])  # sixteenths; alternating, so that no side is favoured
+    return both.mul_(1 / 16).floor_().view(count, channels, 2 * height, 2 * width)
 
 
 def _compress(planes: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
@@ -153,8 +157,8 @@ def _compress(planes: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
     # Rows, then columns; the result is 8 times the DCT.
     values = _shift((planes - 128).reshape(blocks) @ matrix.T, 11)
     values = _shift(matrix @ values.view(strips), 15).view(blocks)
-    values = values / (8 * steps)
-    levels = torch.trunc(values + torch.copysign(values.new_tensor(0.5), values)) * steps
+    values = values.div_(8 * steps)
+    levels = values.abs().add_(0.5).floor_().copysign_(values).mul_(steps)  # halves away from zero
     # Columns, then rows.
     values = _shift(matrix.T @ levels.view(strips), 11).view(blocks)
     values = _shift(values @ matrix, 18)

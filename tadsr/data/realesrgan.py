@@ -1,55 +1,121 @@
 """The two-stage random degradation of Real-ESRGAN (Wang et al., arXiv 2107.10833).
 
-Written from the paper's equations. Stage: blur, resize, noise; a JPEG after the first stage; the
-second stage happens with some probability; at last a resize to 1/4 with a sinc filter (ringing)
-and a JPEG, in random order. Images are (3, H, W) float32 in [0, 1] on the CPU.
+Written from the paper's equations. Stage: blur, resize, noise, JPEG; the second stage, without its
+JPEG, happens with some probability; at last a resize to the output size with a sinc filter
+(ringing) and a JPEG, in random order. Unlike the paper's training code, whose JPEG is a smooth
+approximation with real-valued quality, ours is a file's: 8-bit levels and an integer quality.
 """
 
 from __future__ import annotations
 
-import io
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from PIL import Image
 
-from tadsr.data.images import to_tensor, to_uint8
-from tadsr.data.kernels import KERNEL_WEIGHTS, BlurSettings, blur, random_kernel, random_sinc
+from tadsr.data.kernels import KERNEL_WEIGHTS, BlurSettings, random_final_sinc, random_kernel
+from tadsr.data.steps import (
+    Blur,
+    GaussianNoise,
+    Jpeg,
+    Mode,
+    PoissonNoise,
+    Program,
+    Resize,
+    Step,
+    run_programs,
+)
 from tadsr.seeds import numpy_generator
 
 Range = tuple[float, float]
+Size = tuple[int, int]
+
+_MODES: tuple[Mode, ...] = ("area", "bilinear", "bicubic")
+
+
+class Recipe(Protocol):
+    """Settings from which programs are drawn."""
+
+    @property
+    def scale(self) -> int:
+        """HR side over LR side."""
+
+    def draw(self, rng: np.random.Generator, size: Size) -> Program:
+        """All numbers for one HR image of `size` = (height, width); programs are equally long."""
 
 
 @dataclass(frozen=True)
 class StageSettings:
-    """One stage: blur, resize, noise. Noise levels are in 8-bit units."""
+    """One stage: blur, resize, noise, JPEG. Noise levels are in 8-bit units."""
 
     blur: BlurSettings
     resize_weights: tuple[float, float, float]  # up, down, keep
-    resize_range: Range  # smallest and largest factor
+    resize_range: Range | None  # smallest and largest factor; None: straight to the output size
     gaussian_probability: float  # else Poisson
     gaussian_sigma: Range
     poisson_scale: Range
     grey_probability: float  # one noise plane for all channels
 
+    def draw(self, rng: np.random.Generator, base: Size, target: Size) -> tuple[Step | None, ...]:
+        """Blur, resize and noise; factors are of the size `base`."""
+        blurred = rng.random() < self.blur.probability
+        blur = Blur(random_kernel(rng, self.blur)) if blurred else None
+        size = target
+        if self.resize_range is not None:
+            low, high = self.resize_range
+            way = rng.choice(3, p=self.resize_weights)
+            factor = (rng.uniform(1, max(1, high)), rng.uniform(low, min(1, high)), 1.0)[way]
+            size = (max(1, int(base[0] * factor)), max(1, int(base[1] * factor)))
+        return (blur, Resize(size, _random_mode(rng)), self._noise(rng))
+
+    def _noise(self, rng: np.random.Generator) -> Step:
+        gaussian = rng.random() < self.gaussian_probability
+        grey = bool(rng.random() < self.grey_probability)
+        seed = int(rng.integers(2**62))
+        if gaussian:
+            return GaussianNoise(seed, rng.uniform(*self.gaussian_sigma) / 255, grey)
+        return PoissonNoise(seed, rng.uniform(*self.poisson_scale), grey)
+
 
 @dataclass(frozen=True)
 class DegradationSettings:
-    """All parameters of `degrade`; see `PRESETS`."""
+    """All parameters of the one- or two-stage degradation; see `REALESRGAN`, `IMAGENET_TEST`."""
 
     first: StageSettings
     first_jpeg: tuple[int, int]
-    second: StageSettings
+    second: StageSettings | None
     second_probability: float
     final_sinc_probability: float
     final_jpeg: tuple[int, int] | None
     scale: int = 4
 
+    def draw(self, rng: np.random.Generator, size: Size) -> Program:
+        """Draw all numbers of one image of `size` = (height, width)."""
+        target = (size[0] // self.scale, size[1] // self.scale)
+        first = self.first.draw(rng, size, target)
+        second: tuple[Step | None, ...] = (None, None, None)
+        jpeg = _random_jpeg(rng, self.first_jpeg)
+        if self.second is not None and rng.random() < self.second_probability:
+            # Factors of the second stage are relative to the output size, else images of both
+            # stages' smallest factors would keep five pixels of a hundred.
+            second = self.second.draw(rng, target, target)
+        return (*first, jpeg, *second, *self._finish(rng, target))
+
+    def _finish(self, rng: np.random.Generator, target: Size) -> tuple[Step | None, ...]:
+        """JPEG, resize, sinc; or resize, sinc, JPEG."""
+        jpeg = _random_jpeg(rng, self.final_jpeg) if self.final_jpeg else None
+        resize = Resize(target, _random_mode(rng))
+        ringing = rng.random() < self.final_sinc_probability
+        sinc = Blur(random_final_sinc(rng, self.first.blur)) if ringing else None
+        if rng.random() < 0.5:
+            return (jpeg, resize, sinc, None)
+        return (None, resize, sinc, jpeg)
+
 
 _FIRST = StageSettings(
-    blur=BlurSettings(1.0, (3, 19), 0.1, KERNEL_WEIGHTS, (0.2, 3.0), (0.5, 4.0), (1.0, 2.0)),
+    blur=BlurSettings(1.0, (3, 19), 21, 0.1, KERNEL_WEIGHTS, (0.2, 3.0), (0.5, 4.0), (1.0, 2.0)),
     resize_weights=(0.2, 0.7, 0.1),
     resize_range=(0.15, 1.5),
     gaussian_probability=0.5,
@@ -58,7 +124,7 @@ _FIRST = StageSettings(
     grey_probability=0.4,
 )
 _SECOND = StageSettings(
-    blur=BlurSettings(0.8, (3, 13), 0.1, KERNEL_WEIGHTS, (0.2, 1.5), (0.5, 4.0), (1.0, 2.0)),
+    blur=BlurSettings(0.8, (3, 13), 15, 0.1, KERNEL_WEIGHTS, (0.2, 1.5), (0.5, 4.0), (1.0, 2.0)),
     resize_weights=(0.3, 0.4, 0.3),
     resize_range=(0.3, 1.2),
     gaussian_probability=0.5,
@@ -66,12 +132,12 @@ _SECOND = StageSettings(
     poisson_scale=(0.05, 2.5),
     grey_probability=0.4,
 )
-# Blur, noise and JPEG ranges are those stated for ImageNet-Test; straight down-sampling by 4 and
-# Gaussian-only noise are our reading of "first-order".
+# Blur, noise and JPEG ranges are those stated for ImageNet-Test; straight down-sampling, isotropic
+# and anisotropic kernels alike and Gaussian noise alone are our reading of "first-order".
 _MILD = StageSettings(
-    blur=BlurSettings(1.0, (3, 19), 0.0, (0.5, 0.5, 0, 0, 0, 0), (0.2, 0.8), (1, 1), (1, 1)),
+    blur=BlurSettings(1.0, (3, 19), 21, 0.0, (0.5, 0.5, 0, 0, 0, 0), (0.2, 0.8), (1, 1), (1, 1)),
     resize_weights=(0, 1, 0),
-    resize_range=(0.25, 0.25),
+    resize_range=None,
     gaussian_probability=1.0,
     gaussian_sigma=(1, 15),
     poisson_scale=(0, 0),
@@ -91,112 +157,48 @@ REALESRGAN = DegradationSettings(
 IMAGENET_TEST = DegradationSettings(
     first=_MILD,
     first_jpeg=(70, 95),
-    second=_MILD,
+    second=None,
     second_probability=0.0,
     final_sinc_probability=0.0,
     final_jpeg=None,
 )
 """The milder first-order recipe of ImageNet-Test, as far as it is published."""
 
-PRESETS = {"realesrgan": REALESRGAN, "imagenet_test": IMAGENET_TEST}
 
-
-def degrade(
-    hr: torch.Tensor, seed: int, index: int, settings: DegradationSettings = REALESRGAN
+def degrade_batch(
+    hr: torch.Tensor, seed: int, indices: Sequence[int], settings: Recipe = REALESRGAN
 ) -> torch.Tensor:
-    """Degrade `hr`, a (3, H, W) float tensor in [0, 1], to (3, H/4, W/4), rounded to 8 bits.
+    """Degrade `hr`, (N, 3, H, W) float in [0, 1], to (N, 3, H/scale, W/scale), rounded to 8 bits.
 
-    A pure function of the pixels, (seed, index) and the settings; sides must be multiples of
-    `settings.scale`.
+    Image n is a pure function of its pixels, (seed, indices[n]) and the settings, on the CPU bit
+    for bit in whatever batch. All random numbers, the noise included, are drawn on the CPU, so that
+    every device sees the same ones: a GPU's result differs where rounding tips a level. Runs on
+    the device of `hr`. Sides must be multiples of `settings.scale`.
     """
     height, width = hr.shape[-2:]
-    if hr.ndim != 3 or hr.shape[0] != 3 or height % settings.scale or width % settings.scale:
-        raise ValueError(f"expected (3, H, W), sides multiples of 4, got {tuple(hr.shape)}")
-    rng = numpy_generator(seed, "realesrgan", index)
-    target = (height // settings.scale, width // settings.scale)
-    image = hr.detach().to("cpu", torch.float32)
-    image = _stage(image, rng, settings.first, (height, width))
-    image = _jpeg(image, rng, settings.first_jpeg)
-    if rng.random() < settings.second_probability:
-        # Factors of the second stage are relative to the output size, else images of both
-        # stages' smallest factors would keep five pixels of a hundred.
-        image = _stage(image, rng, settings.second, target)
-    image = _finish(image, rng, settings, target)
-    return torch.round(image.clamp(0, 1) * 255) / 255
+    scale = settings.scale
+    if hr.ndim != 4 or hr.shape[1] != 3 or height % scale or width % scale or not hr.numel():
+        raise ValueError(
+            f"expected (N, 3, H, W), sides multiples of {scale}, got {tuple(hr.shape)}"
+        )
+    if len(indices) != hr.shape[0]:
+        raise ValueError(f"{hr.shape[0]} images and {len(indices)} indices")
+    programs = [
+        settings.draw(numpy_generator(seed, "degradation", index), (height, width))
+        for index in indices
+    ]
+    lr = torch.stack(run_programs(hr.detach().to(torch.float32), programs))
+    return lr.clamp_(0, 1).mul_(255).round_().div_(255)
 
 
-def _stage(
-    image: torch.Tensor, rng: np.random.Generator, stage: StageSettings, base: tuple[int, int]
-) -> torch.Tensor:
-    if rng.random() < stage.blur.probability:
-        image = blur(image, random_kernel(rng, stage.blur))
-    low, high = stage.resize_range
-    way = rng.choice(3, p=stage.resize_weights)
-    factor = (rng.uniform(1, max(1, high)), rng.uniform(low, min(1, high)), 1.0)[way]
-    size = (max(1, round(base[0] * factor)), max(1, round(base[1] * factor)))
-    image = _resize(image, rng, size).clamp(0, 1)
-    return _noise(image, rng, stage).clamp(0, 1)
+def degrade(hr: torch.Tensor, seed: int, index: int, settings: Recipe = REALESRGAN) -> torch.Tensor:
+    """Degrade one image, (3, H, W) in [0, 1], to (3, H/scale, W/scale); see `degrade_batch`."""
+    return degrade_batch(hr[None], seed, [index], settings)[0]
 
 
-def _resize(image: torch.Tensor, rng: np.random.Generator, size: tuple[int, int]) -> torch.Tensor:
-    """Resize by a random method, without antialiasing in two of three: aliasing is a defect too."""
-    mode = ("area", "bilinear", "bicubic")[rng.integers(3)]
-    if size == tuple(image.shape[-2:]):
-        return image
-    corners = None if mode == "area" else False
-    return F.interpolate(image[None], size=size, mode=mode, align_corners=corners)[0]
+def _random_mode(rng: np.random.Generator) -> Mode:
+    return _MODES[rng.integers(3)]
 
 
-def _noise(image: torch.Tensor, rng: np.random.Generator, stage: StageSettings) -> torch.Tensor:
-    gaussian = rng.random() < stage.gaussian_probability
-    grey = rng.random() < stage.grey_probability
-    if gaussian:
-        sigma = rng.uniform(*stage.gaussian_sigma) / 255
-        shape = (1 if grey else 3, *image.shape[1:])
-        return image + sigma * torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
-    return image + rng.uniform(*stage.poisson_scale) * _shot_noise(image, rng, grey)
-
-
-def _shot_noise(image: torch.Tensor, rng: np.random.Generator, grey: bool) -> torch.Tensor:
-    """Poisson noise of unit scale: the photon count of white grows with the levels in use."""
-    signal = image.clamp(0, 1)
-    if grey:
-        luma = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
-        signal = (signal * luma).sum(dim=0, keepdim=True)
-    levels = (signal * 255).round()
-    used = int(torch.bincount(levels.to(torch.int64).flatten(), minlength=256).count_nonzero())
-    photons = 2.0 ** np.ceil(np.log2(max(used, 2)))
-    expected = levels.numpy().astype(np.float64) / 255
-    noise = rng.poisson(expected * photons) / photons - expected
-    return torch.from_numpy(noise.astype(np.float32))
-
-
-def _jpeg(
-    image: torch.Tensor, rng: np.random.Generator, quality: tuple[int, int] | None
-) -> torch.Tensor:
-    """A round trip through a real JPEG (4:2:0 chroma) of random quality."""
-    if quality is None:
-        return image
-    buffer = io.BytesIO()
-    picture = Image.fromarray(to_uint8(image))
-    picture.save(buffer, format="JPEG", quality=int(rng.integers(quality[0], quality[1] + 1)))
-    buffer.seek(0)
-    with Image.open(buffer, formats=("JPEG",)) as decoded:
-        return to_tensor(np.array(decoded.convert("RGB")))
-
-
-def _finish(
-    image: torch.Tensor,
-    rng: np.random.Generator,
-    settings: DegradationSettings,
-    target: tuple[int, int],
-) -> torch.Tensor:
-    jpeg_first = bool(rng.random() < 0.5)
-    if jpeg_first:
-        image = _jpeg(image, rng, settings.final_jpeg)
-    image = _resize(image, rng, target).clamp(0, 1)
-    if rng.random() < settings.final_sinc_probability:
-        image = blur(image, random_sinc(rng, settings.first.blur.sizes)).clamp(0, 1)
-    if not jpeg_first:
-        image = _jpeg(image, rng, settings.final_jpeg)
-    return image
+def _random_jpeg(rng: np.random.Generator, quality: tuple[int, int]) -> Jpeg:
+    return Jpeg(int(rng.integers(quality[0], quality[1] + 1)))

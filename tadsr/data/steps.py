@@ -1,0 +1,144 @@
+"""The steps of a random degradation, and running a batch of programs of them.
+
+A program is a tuple of steps with every number drawn already; `None` leaves the image as it is. The
+programs of one recipe are equally long, so they run in lockstep: at each place, images of one
+size that meet the same kind of step are one batch. An image's result does not depend on who else
+is in the batch: no step mixes images, and what could change the rounding (the size of a Fourier
+transform) depends on the image and its kernel alone.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+
+from tadsr.data.jpeg import jpeg_round_trip
+from tadsr.data.kernels import Kernel, blur
+from tadsr.data.noise import gaussian_noise, poisson_noise
+
+Mode = Literal["area", "bilinear", "bicubic"]
+
+
+@dataclass(frozen=True)
+class Step(ABC):
+    """One step of one image."""
+
+    def group(self) -> Hashable:
+        """Steps of one class and group run as one batch on images of one size."""
+        return None
+
+    @staticmethod
+    @abstractmethod
+    def run(images: torch.Tensor, steps: Sequence[Any]) -> torch.Tensor:
+        """Apply steps[n] to image n of (N, 3, H, W) in [0, 1]; all of one class and group."""
+
+
+Program = tuple[Step | None, ...]
+
+
+@dataclass(frozen=True)
+class Blur(Step):
+    """Correlation with an odd square kernel; the border is reflected."""
+
+    kernel: Kernel
+
+    def group(self) -> Hashable:
+        """By kernel size."""
+        return self.kernel.shape
+
+    @staticmethod
+    def run(images: torch.Tensor, steps: Sequence[Blur]) -> torch.Tensor:
+        """Blur each image by its own kernel."""
+        return blur(images, [step.kernel for step in steps])
+
+
+@dataclass(frozen=True)
+class Resize(Step):
+    """To (height, width), without antialiasing: aliasing is a defect worth learning too."""
+
+    size: tuple[int, int]
+    mode: Mode
+
+    def group(self) -> Hashable:
+        """By target and mode."""
+        return (self.size, self.mode)
+
+    @staticmethod
+    def run(images: torch.Tensor, steps: Sequence[Resize]) -> torch.Tensor:
+        """Resize all images alike."""
+        size, mode = steps[0].size, steps[0].mode
+        if size == tuple(images.shape[-2:]):
+            return images
+        return F.interpolate(
+            images, size=size, mode=mode, align_corners=None if mode == "area" else False
+        )
+
+
+@dataclass(frozen=True)
+class GaussianNoise(Step):
+    """Noise of standard deviation `sigma` in [0, 1] units; clamped to [0, 1] after it."""
+
+    seed: int
+    sigma: float
+    grey: bool
+
+    @staticmethod
+    def run(images: torch.Tensor, steps: Sequence[GaussianNoise]) -> torch.Tensor:
+        """Add to each image its own noise."""
+        noisy = [
+            image + gaussian_noise(image, step.seed, step.sigma, step.grey)
+            for image, step in zip(images, steps, strict=True)
+        ]
+        return torch.stack(noisy).clamp_(0, 1)
+
+
+@dataclass(frozen=True)
+class PoissonNoise(Step):
+    """Shot noise times `scale`; clamped to [0, 1] after it."""
+
+    seed: int
+    scale: float
+    grey: bool
+
+    @staticmethod
+    def run(images: torch.Tensor, steps: Sequence[PoissonNoise]) -> torch.Tensor:
+        """Add to each image its own noise."""
+        noisy = [
+            image + step.scale * poisson_noise(image, step.seed, step.grey)
+            for image, step in zip(images, steps, strict=True)
+        ]
+        return torch.stack(noisy).clamp_(0, 1)
+
+
+@dataclass(frozen=True)
+class Jpeg(Step):
+    """A JPEG of integer `quality`; the image is clamped and rounded to 8 bits, as in any file."""
+
+    quality: int
+
+    @staticmethod
+    def run(images: torch.Tensor, steps: Sequence[Jpeg]) -> torch.Tensor:
+        """Compress each image by its own quality."""
+        return jpeg_round_trip(images, [step.quality for step in steps])
+
+
+def run_programs(images: torch.Tensor, programs: Sequence[Program]) -> list[torch.Tensor]:
+    """Run programs[n] on image n of (N, 3, H, W); the results may differ in size."""
+    current = list(images.unbind())
+    for steps in zip(*programs, strict=True):
+        groups: dict[Hashable, list[int]] = defaultdict(list)
+        for n, step in enumerate(steps):
+            if step is not None:
+                groups[type(step), step.group(), current[n].shape].append(n)
+        for members in groups.values():
+            chosen = [steps[n] for n in members]
+            done = type(chosen[0]).run(torch.stack([current[n] for n in members]), chosen)
+            for n, image in zip(members, done.unbind(), strict=True):
+                current[n] = image
+    return current
