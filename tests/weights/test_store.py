@@ -305,11 +305,14 @@ def test_weights_do_not_import_torch() -> None:
 
 def test_catalogue_is_consistent_with_the_metrics() -> None:
     from tadsr.config.metrics import METRICS
+    from tadsr.weights import METRIC_WEIGHTS
 
     needed = {name: spec.id for spec in METRICS.values() for name in spec.weights}
-    assert set(needed) == set(CATALOG)
-    for name, entry in CATALOG.items():
+    assert set(needed) == set(METRIC_WEIGHTS)
+    for name in METRIC_WEIGHTS:
+        entry = CATALOG[name]
         assert needed[name] in entry.needed_by
+        assert entry.url is not None
         assert entry.url.startswith("https://")
         assert entry.url.rsplit("/", 1)[-1] == entry.file_name
         assert entry.sha256 or entry.starts_with
