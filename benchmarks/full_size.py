@@ -140,7 +140,8 @@ def one_step(args: argparse.Namespace) -> dict[str, float]:
 def report(args: argparse.Namespace, variant: str) -> None:
     """Run a variant in a process of its own and print what it took."""
     command = [sys.executable, __file__, args.experiment, "--batch", str(args.batch),
-               "--device", args.device, "--variant", variant, "--folder", str(args.folder)]  # fmt: skip
+               "--device", args.device, "--variant", variant,
+               "--folder", str(args.folder)]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{variant}: {done.stderr.strip().splitlines()[-1]}")
