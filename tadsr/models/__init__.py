@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tadsr.models.codecs import LatentCodec, PixelUnshuffleCodec, VQCodec, encode_lq
 from tadsr.models.discriminator import LatentDiscriminator
-from tadsr.models.published import import_swin_unet, import_vq_f4
+from tadsr.models.published import import_checkpoint, import_swin_unet, import_vq_f4
 from tadsr.models.swin_unet import SwinUNet2DModel, SwinUNetOutput
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "SwinUNetOutput",
     "VQCodec",
     "encode_lq",
+    "import_checkpoint",
     "import_swin_unet",
     "import_vq_f4",
 ]

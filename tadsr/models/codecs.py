@@ -15,6 +15,7 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
 from tadsr.data.resize import bicubic
+from tadsr.errors import ConfigError
 from tadsr.models.loading import AlignedLoading
 
 QUANTISED = 16384
@@ -92,7 +93,8 @@ class VQCodec(AlignedLoading, ModelMixin, ConfigMixin):  # type: ignore[misc]
     """The VQ autoencoder of latent diffusion (Rombach et al., arXiv 2112.10752), frozen.
 
     Latents are those *before* quantisation, as in ResShift; decoding quantises first. Defaults
-    are the published VQ-f4: 3 channels at a quarter of the size, 8192 codes.
+    are the published VQ-f4: 3 channels at a quarter of the size, 8192 codes. It is a
+    `diffusers.VQModel` (`vq`) that fits our contract of a codec.
 
     Args:
         block_out_channels: widths, from full resolution down; each but the last halves H and W.
@@ -100,6 +102,13 @@ class VQCodec(AlignedLoading, ModelMixin, ConfigMixin):  # type: ignore[misc]
         latent_channels: channels of a latent, and length of a code.
         num_vq_embeddings: number of codes.
         scaling_factor: multiplies the latents; 1 as published.
+        z_channels: channels between encoder, code book and decoder; None: `latent_channels`.
+        attention_levels: positions in `block_out_channels` of the levels with attention after each
+            residual block, in encoder and decoder.
+        mid_attention: attention between the two residual blocks at the lowest resolution.
+
+    Raises:
+        ConfigError: a level that does not exist.
     """
 
     @register_to_config  # type: ignore[untyped-decorator]
@@ -110,20 +119,25 @@ class VQCodec(AlignedLoading, ModelMixin, ConfigMixin):  # type: ignore[misc]
         latent_channels: int = 3,
         num_vq_embeddings: int = 8192,
         scaling_factor: float = 1.0,
+        z_channels: int | None = None,
+        attention_levels: Sequence[int] = (),
+        mid_attention: bool = True,
     ) -> None:
         # Late: this import takes seconds, and the pixel_unshuffle codec does without it.
         from diffusers import VQModel
 
         super().__init__()
         widths = tuple(block_out_channels)
+        attends = _attends(attention_levels, len(widths))
         self.vq = VQModel(
-            down_block_types=("DownEncoderBlock2D",) * len(widths),
-            up_block_types=("UpDecoderBlock2D",) * len(widths),
+            down_block_types=tuple("Attn" * a + "DownEncoderBlock2D" for a in attends),
+            up_block_types=tuple("Attn" * a + "UpDecoderBlock2D" for a in reversed(attends)),
             block_out_channels=widths,
             layers_per_block=layers_per_block,
-            latent_channels=latent_channels,
+            latent_channels=z_channels or latent_channels,
             num_vq_embeddings=num_vq_embeddings,
             vq_embed_dim=latent_channels,
+            mid_block_add_attention=mid_attention,
         )
 
     @property
@@ -160,3 +174,13 @@ class VQCodec(AlignedLoading, ModelMixin, ConfigMixin):  # type: ignore[misc]
         index = torch.cat([torch.cdist(part, codes).argmin(1) for part in parts])
         nearest: Tensor = codes[index].reshape(pixels.shape).permute(0, 3, 1, 2).contiguous()
         return nearest
+
+
+def _attends(attention_levels: Sequence[int], levels: int) -> list[bool]:
+    """Whether each level has attention."""
+    if strangers := [level for level in attention_levels if level not in range(levels)]:
+        raise ConfigError(
+            f"attention_levels names {strangers[0]}, but the levels of block_out_channels are "
+            f"0 to {levels - 1}"
+        )
+    return [level in attention_levels for level in range(levels)]

@@ -211,6 +211,7 @@ class SwinLayer(nn.Module):
         resolution: int,
     ) -> None:
         super().__init__()
+        self.resolution = resolution
         shift = window // 2 if resolution > window else 0
         self.patch_embed = PointwiseProjection(channels, embed_dim)
         self.blocks = nn.ModuleList(

@@ -16,7 +16,6 @@ from diffusers.configuration_utils import register_to_config
 from diffusers.utils import BaseOutput
 from torch import Tensor, nn
 
-from tadsr.errors import ConfigError
 from tadsr.models.loading import AlignedLoading
 from tadsr.models.swin_blocks import (
     Downsample,
@@ -27,6 +26,7 @@ from tadsr.models.swin_blocks import (
     timestep_embedding,
     zeroed,
 )
+from tadsr.models.swin_settings import blocks_per_level, check_settings, lq_stack_of
 
 
 @dataclass
@@ -62,6 +62,9 @@ class SwinUNet2DModel(AlignedLoading, ModelMixin, ConfigMixin):  # type: ignore[
         swin_depth, swin_embed_dim, window_size, mlp_ratio: of the Swin layers.
         lq_size: side of the condition at the trained size, a power of two times `sample_size`;
             None: the same. A larger condition is brought down by strided convolutions.
+        lq_stack: those convolutions, each 3x3, as (channels, stride 1 or 2, SiLU after it 1 or 0);
+            the strides multiply to lq_size / sample_size. None: one of stride 2 with SiLU per
+            halving, of 16, 32, ... channels.
         use_scale_shift_norm: the time embedding scales and shifts, instead of being added.
         dropout: within residual blocks.
 
@@ -88,9 +91,10 @@ class SwinUNet2DModel(AlignedLoading, ModelMixin, ConfigMixin):  # type: ignore[
         lq_size: int | None = None,
         use_scale_shift_norm: bool = True,
         dropout: float = 0.0,
+        lq_stack: Sequence[Sequence[int]] | None = None,
     ) -> None:
         super().__init__()
-        _check(self.config)
+        check_settings(self.config)
         embed_channels = 4 * model_channels
         self.time_embed = nn.Sequential(
             nn.Linear(model_channels, embed_channels),
@@ -172,7 +176,7 @@ class _Levels:
     def __init__(self, config: Any) -> None:
         self.config = config
         self.widths = [config.model_channels * factor for factor in config.channel_mult]
-        self.blocks = _blocks_per_level(config)
+        self.blocks = blocks_per_level(config)
 
     def encoder(self, channels: int) -> tuple[nn.ModuleList, list[int]]:
         """The encoder's blocks, and the channels of what each puts out."""
@@ -235,50 +239,11 @@ class _Levels:
 
 
 def _condition_stack(config: Any) -> tuple[nn.Module, int]:
-    """What brings the condition to latent resolution, and the channels it puts out.
-
-    Each halving is a strided 3x3 convolution and SiLU; the width doubles from 16.
-    """
-    factor = (config.lq_size or config.sample_size) // config.sample_size
-    channels, width, layers = config.lq_channels, 16, []
-    while factor > 1:
-        layers += [nn.Conv2d(channels, width, 3, stride=2, padding=1), nn.SiLU()]
-        channels, width, factor = width, 2 * width, factor // 2
+    """What brings the condition to latent resolution, and the channels it puts out."""
+    channels = config.lq_channels
+    layers: list[nn.Module] = []
+    for width, stride, activated in lq_stack_of(config):
+        layers.append(nn.Conv2d(channels, width, 3, stride=stride, padding=1))
+        layers += [nn.SiLU()] if activated else []
+        channels = width
     return nn.Sequential(*layers), channels
-
-
-def _blocks_per_level(config: Any) -> list[int]:
-    blocks, levels = config.num_res_blocks, len(config.channel_mult)
-    return [blocks] * levels if isinstance(blocks, int) else list(blocks)
-
-
-def _check(config: Any) -> None:
-    """Refuse sizes that do not fit together, in one line each."""
-    levels = len(config.channel_mult)
-    if len(_blocks_per_level(config)) != levels:
-        raise ConfigError(
-            f"num_res_blocks {config.num_res_blocks} must have one number per level ({levels})"
-        )
-    if config.swin_embed_dim % config.num_head_channels:
-        raise ConfigError(
-            f"swin_embed_dim {config.swin_embed_dim} is no multiple of num_head_channels "
-            f"{config.num_head_channels}"
-        )
-    multiple = config.window_size << (levels - 1)
-    if config.sample_size % multiple:
-        raise ConfigError(
-            f"a latent of {config.sample_size} does not suit window {config.window_size} and "
-            f"{levels} level(s): its side must be a multiple of {multiple}"
-        )
-    sides = [config.sample_size >> level for level in range(levels)]
-    strangers = set(config.attention_resolutions) - set(sides)
-    if strangers:
-        raise ConfigError(
-            f"attention_resolutions names {min(strangers)}, but a latent of "
-            f"{config.sample_size} has levels of {', '.join(map(str, sides))} pixels"
-        )
-    factor, rest = divmod(config.lq_size or config.sample_size, config.sample_size)
-    if rest or factor < 1 or factor & (factor - 1):
-        raise ConfigError(
-            f"lq_size {config.lq_size} must be sample_size {config.sample_size} times 1, 2, 4, ..."
-        )

@@ -1,0 +1,201 @@
+"""Reading checkpoint files: nesting, wrappers, averaged weights, damaged and dangerous files.
+
+Knows nothing of any network.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from tadsr.errors import ConfigError, TadsrError
+from tadsr.models.strict import names_of
+
+State = dict[str, Tensor]
+Weights = Literal["auto", "raw", "ema"]
+"""Which set of a file: `auto` takes the average where there is one."""
+
+RAW = ("state_dict", "params", "model")
+AVERAGED = ("ema", "ema_state_dict", "state_dict_ema", "params_ema", "model_ema")
+DERIVED = (".relative_position_index", ".attn_mask")
+"""Ends of keys that hold what follows from the sizes; averages of parameters lack them."""
+
+_WRAPPERS = re.compile(r"(^|(?<=\.))(?:module\.|_orig_mod\.)+")
+_DOTLESS = "model_ema."
+_BOOKKEEPING = {"decay", "num_updates"}
+
+
+@dataclass
+class Checkpoint:
+    """The tensors of one set of weights, by plain key and in single precision.
+
+    `weights` says which set it is: `ema`, `raw` (the file has an average too), or `unmarked`: the
+    file holds one set and does not say whether it is an average. `ignored` names what else the
+    file holds.
+    """
+
+    path: Path
+    state: State
+    weights: Literal["ema", "raw", "unmarked"]
+    ignored: list[str] = field(default_factory=list)
+
+
+def read_checkpoint(path: Path | str, weights: Weights = "auto") -> Checkpoint:
+    """Read a `.pth` (zip or legacy) or `.safetensors` file.
+
+    Weights may be nested (under `state_dict`, `params` or `model`), their keys wrapped by
+    `module.` and `_orig_mod.` anywhere, and accompanied by averages: a second state dict (`ema`,
+    `ema_state_dict`, `params_ema`, ...) or keys `model_ema.*` with the dots of the name removed.
+
+    Raises:
+        TadsrError: no such file, damaged, more than plain tensors, or no such set of weights.
+        ConfigError: `weights` is none of the three words.
+    """
+    path = Path(path)
+    if weights not in get_args(Weights):
+        raise ConfigError(f"weights '{weights}' is not known; it is one of auto, raw, ema")
+    raw, averaged, ignored = _unnest(path, _read(path))
+    raw, dotless = _split_dotless(raw)
+    if raw is not None:
+        raw = _plain(path, raw)
+    if dotless:
+        averaged = _restore_dots(path, dotless, raw or {})
+    elif averaged is not None:
+        averaged = _plain(path, averaged)
+    if weights == "ema" and averaged is None:
+        raise TadsrError(
+            f"{path}: no averaged weights in it (none of {', '.join(AVERAGED)}, model_ema.*); "
+            "ask for weights auto"
+        )
+    if weights == "raw" and raw is None:
+        raise TadsrError(f"{path}: holds averaged weights alone; ask for weights ema or auto")
+    if averaged is None or weights == "raw":
+        label: Literal["raw", "unmarked"] = "unmarked" if averaged is None else "raw"
+        others = [] if averaged is None else ["the averaged weights"]
+        return Checkpoint(path, _single(raw or {}), label, [*ignored, *others])
+    buffers = {k: v for k, v in (raw or {}).items() if k.endswith(DERIVED) and k not in averaged}
+    others = [] if raw is None else ["the raw weights"]
+    return Checkpoint(path, _single({**averaged, **buffers}), "ema", [*ignored, *others])
+
+
+def _read(path: Path) -> Any:
+    """What a file holds; pickles with `weights_only=True` alone."""
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise TadsrError(f"{path}: no such file; check the path") from error
+    except IsADirectoryError as error:
+        raise TadsrError(f"{path}: is a folder; give the checkpoint file in it") from error
+    except PermissionError as error:
+        raise TadsrError(f"{path}: may not be read; check its permissions") from error
+    except pickle.UnpicklingError as error:
+        raise TadsrError(f"{path}: {_refusal(str(error))}") from error
+    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise TadsrError(
+            f"{path}: truncated, damaged or no checkpoint ({_first_line(error)}; the file has "
+            f"{path.stat().st_size:,} bytes); download it again and compare its size"
+        ) from error
+
+
+def _refusal(message: str) -> str:
+    """Why a pickle was refused: the global it needs, or what the reader stumbled over."""
+    found = re.search(r"GLOBAL ([\w.]+)", message) or re.search(r"[cC]lass ([\w.]+)", message)
+    if found:
+        return (
+            f"needs '{found[1]}' beyond plain tensors and could run code, so it is refused; save "
+            "its state dict alone (torch.save or safetensors) where you trust it, and import that"
+        )
+    # torch explains at length and names the cause last.
+    lines = [line.strip() for line in message.splitlines() if "WeightsUnpickler error" in line]
+    reason = lines[0].removeprefix("WeightsUnpickler error:").strip() if lines else message
+    reason = (reason.splitlines() or ["unreadable"])[0][:120]
+    return (
+        f"not a checkpoint of plain tensors, or damaged ({reason}); download it again, "
+        "or save its state dict alone and import that"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0][:160] if text else type(error).__name__
+
+
+def _unnest(
+    path: Path, content: Any
+) -> tuple[dict[str, Any] | None, dict[str, Any] | None, list[str]]:
+    """The main and the averaged entries of a file, and the names of what lies beside them."""
+    averaged: dict[str, Any] | None = None
+    ignored: list[str] = []
+    while isinstance(content, Mapping):
+        nests = {str(k): v for k, v in content.items() if isinstance(v, Mapping)}
+        main = next((name for name in RAW if name in nests), None)
+        mean = next((name for name in AVERAGED if name in nests), None)
+        if main is None and mean is None:
+            return {str(k): v for k, v in content.items()}, averaged, ignored
+        ignored += [str(k) for k in content if k not in (main, mean)]
+        if mean is not None:
+            inner, deeper, others = _unnest(path, nests[mean])
+            averaged = deeper if inner is None else inner
+            ignored += others
+        if main is None:
+            return None, averaged, ignored
+        content = nests[main]
+    raise TadsrError(f"{path}: holds no state dict; check that it is a model checkpoint")
+
+
+def _split_dotless(raw: dict[str, Any] | None) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    """Take the keys `model_ema.*` of a Lightning checkpoint, by what follows, out of the others."""
+    if raw is None:
+        return None, {}
+    dotless = {k.removeprefix(_DOTLESS): v for k, v in raw.items() if k.startswith(_DOTLESS)}
+    others = {k: v for k, v in raw.items() if not k.startswith(_DOTLESS)}
+    return others, {k: v for k, v in dotless.items() if k not in _BOOKKEEPING}
+
+
+def _restore_dots(path: Path, dotless: dict[str, Any], raw: State) -> State:
+    """Averages by the key of the raw weight whose name without dots they carry."""
+    names = {key.replace(".", ""): key for key in raw}
+    plain = {_WRAPPERS.sub("", k).replace(".", ""): v for k, v in dotless.items()}
+    # A wrapper's own name lost its dots as well.
+    plain = {re.sub(r"^(?:module|_orig_mod)+", "", k): v for k, v in plain.items()}
+    if strangers := sorted(plain.keys() - names.keys()):
+        raise TadsrError(
+            f"{path}: averaged weights of no raw weight: {names_of(strangers)}; "
+            "ask for weights raw, or find another file"
+        )
+    return _plain(path, {names[k]: v for k, v in plain.items()})
+
+
+def _plain(path: Path, entries: Mapping[str, Any]) -> State:
+    """Entries by key without wrappers; what is no tensor, or there twice, is an error."""
+    others = [f"{k} ({type(v).__name__})" for k, v in entries.items() if not isinstance(v, Tensor)]
+    if others:
+        raise TadsrError(
+            f"{path}: among its weights are entries that are no tensors: {names_of(others)}; "
+            "check that it is a model checkpoint, or save its tensors alone"
+        )
+    state: State = {}
+    for key, value in entries.items():
+        name = _WRAPPERS.sub("", key)
+        if name in state:
+            raise TadsrError(
+                f"{path}: {name} is there twice, with and without a wrapper's prefix; "
+                "save the state dict of one network"
+            )
+        state[name] = value
+    return state
+
+
+def _single(state: State) -> State:
+    return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
