@@ -168,7 +168,7 @@ def to_uint8(image: torch.Tensor) -> RGB8:
             "an image with NaN or infinite values cannot be stored; the model that made it has "
             "diverged: train it again with a lower learning rate"
         )
-    levels = (values.clamp(0, 1) * 255).round().to(torch.uint8)
+    levels = values.clamp(0, 1).mul_(255).round_().to(torch.uint8)  # one copy: it may be large
     return levels.permute(1, 2, 0).contiguous().numpy()
 
 

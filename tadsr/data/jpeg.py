@@ -40,7 +40,9 @@ CHROMA_TABLE = (
 # Rows Y, Cb, Cr of RGB, times 2^16 and rounded, then the constant with the rounding bias.
 _TO_YCC = ((19595, 38470, 7471), (-11059, -21709, 32768), (32768, -27439, -5329))
 _TO_YCC_BIAS = (1 << 15, (128 << 16) + (1 << 15) - 1, (128 << 16) + (1 << 15) - 1)
-_CR_TO_RED, _CB_TO_BLUE, _CB_TO_GREEN, _CR_TO_GREEN = 91881, 116130, -22554, -46802
+_CR_TO_RED, _CB_TO_BLUE, _CB_TO_GREEN, _CR_TO_GREEN = (
+    x / (1 << 16) for x in (91881, 116130, -22554, -46802)
+)
 
 
 def jpeg_round_trip(images: torch.Tensor, quality: Sequence[int] | torch.Tensor) -> torch.Tensor:
@@ -91,23 +93,22 @@ def _round_trip(levels: torch.Tensor, quality: Sequence[int] | torch.Tensor) -> 
 
 
 def _to_ycc(rgb: torch.Tensor) -> torch.Tensor:
-    matrix = torch.tensor(_TO_YCC, dtype=torch.float64, device=rgb.device)
-    bias = torch.tensor(_TO_YCC_BIAS, dtype=torch.float64, device=rgb.device)
-    planes = torch.matmul(matrix, rgb.flatten(2)).add_(bias[:, None])
-    return planes.mul_(2.0**-16).floor_().view_as(rgb)
+    matrix = torch.tensor(_TO_YCC, dtype=torch.float64, device=rgb.device) / (1 << 16)
+    bias = torch.tensor(_TO_YCC_BIAS, dtype=torch.float64, device=rgb.device) / (1 << 16)
+    return torch.matmul(matrix, rgb.flatten(2)).add_(bias[:, None]).floor_().view_as(rgb)
 
 
 def _to_rgb(y: torch.Tensor, cb: torch.Tensor, cr: torch.Tensor) -> torch.Tensor:
     cb, cr = cb - 128, cr - 128
-    red = y + _shift(_CR_TO_RED * cr, 16)
-    green = y + _shift(_CB_TO_GREEN * cb + _CR_TO_GREEN * cr, 16)
-    blue = y + _shift(_CB_TO_BLUE * cb, 16)
+    red = y + _round(_CR_TO_RED * cr)
+    green = y + _round(_CB_TO_GREEN * cb + _CR_TO_GREEN * cr)
+    blue = y + _round(_CB_TO_BLUE * cb)
     return torch.stack([red, green, blue], dim=1).clamp_(0, 255)
 
 
-def _shift(values: torch.Tensor, bits: int) -> torch.Tensor:
-    """Divide integers, given as float64, by 2^bits, halves up; in place."""
-    return values.mul_(2.0**-bits).add_(0.5).floor_()
+def _round(values: torch.Tensor) -> torch.Tensor:
+    """Round halves up, in place."""
+    return values.add_(0.5).floor_()
 
 
 def _pad(planes: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
@@ -150,23 +151,32 @@ def _double(planes: torch.Tensor) -> torch.Tensor:
 def _compress(planes: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
     """DCT, quantisation with table (N, 8, 8), and back; (N, C, H, W) with sides multiples of 8."""
     count, channels, height, width = planes.shape
-    matrix = _dct_matrix(planes.device)
+    matrices = _dct_passes(planes.device)
     strips = (count, channels * (height // 8), 8, width)
     blocks = (count, channels * (height // 8), 8, width // 8, 8)
     steps = table.view(count, 1, 8, 1, 8)
     # Rows, then columns; the result is 8 times the DCT.
-    values = _shift((planes - 128).reshape(blocks) @ matrix.T, 11)
-    values = _shift(matrix @ values.view(strips), 15).view(blocks)
-    values = values.div_(8 * steps)
+    values = _round((planes - 128).reshape(blocks) @ matrices[0])
+    values = _round(matrices[1] @ values.view(strips)).view(blocks).div_(8 * steps)
     levels = values.abs().add_(0.5).floor_().copysign_(values).mul_(steps)  # halves away from zero
     # Columns, then rows.
-    values = _shift(matrix.T @ levels.view(strips), 11).view(blocks)
-    values = _shift(values @ matrix, 18)
+    values = _round(matrices[2] @ levels.view(strips)).view(blocks)
+    values = _round(values @ matrices[3])
     return values.add_(128).clamp_(0, 255).view(planes.shape)
 
 
 @lru_cache(maxsize=8)
-def _dct_matrix(device: torch.device) -> torch.Tensor:
+def _dct_passes(
+    device: torch.device,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The matrices of the four passes, with their shifts: powers of two, hence still exact."""
+    matrix = _dct_matrix()
+    passes = (matrix.T / 2**11, matrix / 2**15, matrix.T / 2**11, matrix / 2**18)
+    first, second, third, fourth = (m.contiguous().to(device) for m in passes)
+    return first, second, third, fourth
+
+
+def _dct_matrix() -> torch.Tensor:
     """(8, 8) 1-D DCT times sqrt(8) 2^13, one frequency a row, with the library's rounding.
 
     Loeffler, Ligtenberg and Moschytz (ICASSP 1989) factor the DCT into rotations, whose constants
@@ -189,4 +199,4 @@ def _dct_matrix(device: torch.device) -> torch.Tensor:
         7: (s - a, s - c, s, s + e7 - a - c),
     }
     rows = [[*row, *(x * (-1) ** k for x in reversed(row))] for k, row in half.items()]
-    return torch.tensor(rows, dtype=torch.float64, device=device)
+    return torch.tensor(rows, dtype=torch.float64)

@@ -91,7 +91,8 @@ def picture_from_pil(image: Image.Image, path: Path | None = None) -> Picture:
     grey = mode in GREY_MODES
     profile = upright.info.get("icc_profile") if grey or mode.startswith("RGB") else None
     if upright.has_transparency_data:
-        planes = np.array(upright.convert("RGBA"))
+        straight = upright.convert("LA") if mode == "La" else upright  # no way from La to RGBA
+        planes = np.array(straight.convert("RGBA"))
         return Picture(planes[:, :, :3], planes[:, :, 3], grey, profile)
     return Picture(np.array(upright.convert("RGB")), None, grey, profile)
 
