@@ -153,7 +153,7 @@ class TADSRPipeline(DiffusionPipeline):  # type: ignore[misc]
             tiles = Tiles.of(padded.shape[-2], padded.shape[-1], tile_size, overlap)
             results = self._tiled(padded, noise, steps, tiles)
             height, width = (self.config.scale * side for side in colours.shape[-2:])
-            results = results[..., :height, :width].clamp_(0, 1)
+            results = results[..., :height, :width].clamp_(0, 1).contiguous()
             outputs += [
                 to_output(result, source, self.config.scale, output_type)
                 for result, source in zip(results, batch, strict=True)
