@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -134,21 +135,41 @@ class Jpeg(Step):
 def run_programs(images: torch.Tensor, programs: Sequence[Program]) -> list[torch.Tensor]:
     """Run programs[n] on image n of (N, 3, H, W); the results may differ in size."""
     current = list(images.unbind())
-    for steps in zip(*programs, strict=True):
-        groups: dict[Hashable, list[int]] = defaultdict(list)
-        for n, step in enumerate(steps):
-            if step is not None:
-                groups[type(step), step.group(), current[n].shape].append(n)
-        for members in groups.values():
-            for part in _parts(members, images.device, current[members[0]].numel()):
-                chosen = [steps[n] for n in part]
-                done = type(chosen[0]).run(torch.stack([current[n] for n in part]), chosen)
-                for n, image in zip(part, done.unbind(), strict=True):
-                    current[n] = image
+    with _one_thread():
+        for steps in zip(*programs, strict=True):
+            _run_place(current, steps)
     return current
 
 
-def _parts(members: list[int], device: torch.device, values: int) -> list[list[int]]:
-    """Split a group into batches that suit the device; `values` is the size of one image."""
-    most = max(1, CPU_VALUES // values) if device.type == "cpu" else len(members)
+def _run_place(current: list[torch.Tensor], steps: Sequence[Step | None]) -> None:
+    """Replace the images of `current` by what steps[n] makes of them."""
+    groups: dict[Hashable, list[int]] = defaultdict(list)
+    for n, step in enumerate(steps):
+        if step is not None:
+            groups[type(step), step.group(), current[n].shape].append(n)
+    for members in groups.values():
+        for part in _parts(members, current[members[0]]):
+            chosen = [step for n in part if (step := steps[n]) is not None]
+            done = type(chosen[0]).run(torch.stack([current[n] for n in part]), chosen)
+            for n, image in zip(part, done.unbind(), strict=True):
+                current[n] = image
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """CPU work on one thread: the steps are so short that a second gains nothing when idle.
+
+    Beside another busy process, two threads that wait for each other took six times as long.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _parts(members: list[int], image: torch.Tensor) -> list[list[int]]:
+    """Split a group of images like `image` into batches that suit its device."""
+    most = max(1, CPU_VALUES // image.numel()) if image.device.type == "cpu" else len(members)
     return [members[i : i + most] for i in range(0, len(members), most)]
