@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,12 +66,11 @@ def read_checkpoint(path: Path | str, weights: Weights = "auto") -> Checkpoint:
         raise ConfigError(f"weights '{weights}' is not known; it is one of auto, raw, ema")
     raw, averaged, ignored = _unnest(path, _read(path))
     raw, dotless = _split_dotless(raw)
-    if raw is not None:
-        raw = _plain(path, raw)
     if dotless:
-        averaged = _restore_dots(path, dotless, raw or {})
+        averaged = _restore_dots(path, dotless, raw or {}) if weights != "raw" else {}
     elif averaged is not None:
         averaged = _plain(path, averaged)
+    raw = None if raw is None else _plain(path, raw)
     if weights == "ema" and averaged is None:
         raise TadsrError(
             f"{path}: no averaged weights in it (none of {', '.join(AVERAGED)}, model_ema.*); "
@@ -92,7 +92,9 @@ def _read(path: Path) -> Any:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on pickle protocols; what follows is judged by us
+            return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise TadsrError(f"{path}: no such file; check the path") from error
     except IsADirectoryError as error:
@@ -102,9 +104,10 @@ def _read(path: Path) -> Any:
     except pickle.UnpicklingError as error:
         raise TadsrError(f"{path}: {_refusal(str(error))}") from error
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        reason, size = _first_sentence(str(error)), path.stat().st_size
         raise TadsrError(
-            f"{path}: truncated, damaged or no checkpoint ({_first_line(error)}; the file has "
-            f"{path.stat().st_size:,} bytes); download it again and compare its size"
+            f"{path}: truncated, damaged or no checkpoint ({reason}; the file has {size:,} bytes); "
+            "download it again and compare its size"
         ) from error
 
 
@@ -116,19 +119,15 @@ def _refusal(message: str) -> str:
             f"needs '{found[1]}' beyond plain tensors and could run code, so it is refused; save "
             "its state dict alone (torch.save or safetensors) where you trust it, and import that"
         )
-    # torch explains at length and names the cause last.
-    lines = [line.strip() for line in message.splitlines() if "WeightsUnpickler error" in line]
-    reason = lines[0].removeprefix("WeightsUnpickler error:").strip() if lines else message
-    reason = (reason.splitlines() or ["unreadable"])[0][:120]
+    reason = _first_sentence(message.rpartition("WeightsUnpickler error:")[2])
     return (
         f"not a checkpoint of plain tensors, or damaged ({reason}); download it again, "
         "or save its state dict alone and import that"
     )
 
 
-def _first_line(error: Exception) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0][:160] if text else type(error).__name__
+def _first_sentence(text: str) -> str:
+    return re.split(r"\.\s|\n", text.strip())[0][:160].strip() or "unreadable"
 
 
 def _unnest(
@@ -163,18 +162,22 @@ def _split_dotless(raw: dict[str, Any] | None) -> tuple[dict[str, Any] | None, d
     return others, {k: v for k, v in dotless.items() if k not in _BOOKKEEPING}
 
 
-def _restore_dots(path: Path, dotless: dict[str, Any], raw: State) -> State:
+def _restore_dots(path: Path, dotless: dict[str, Any], raw: dict[str, Any]) -> State:
     """Averages by the key of the raw weight whose name without dots they carry."""
-    names = {key.replace(".", ""): key for key in raw}
-    plain = {_WRAPPERS.sub("", k).replace(".", ""): v for k, v in dotless.items()}
-    # A wrapper's own name lost its dots as well.
-    plain = {re.sub(r"^(?:module|_orig_mod)+", "", k): v for k, v in plain.items()}
-    if strangers := sorted(plain.keys() - names.keys()):
+    names: dict[str, str] = {}
+    for key in raw:
+        for spelling in {key.replace(".", ""), _WRAPPERS.sub("", key).replace(".", "")}:
+            if names.setdefault(spelling, key) != key:
+                raise TadsrError(
+                    f"{path}: {names[spelling]} and {key} are the same without dots, so their "
+                    "averages cannot be told apart; ask for weights raw"
+                )
+    if strangers := sorted(dotless.keys() - names.keys()):
         raise TadsrError(
             f"{path}: averaged weights of no raw weight: {names_of(strangers)}; "
             "ask for weights raw, or find another file"
         )
-    return _plain(path, {names[k]: v for k, v in plain.items()})
+    return _plain(path, {names[k]: v for k, v in dotless.items()})
 
 
 def _plain(path: Path, entries: Mapping[str, Any]) -> State:

@@ -20,6 +20,7 @@ from tadsr.models.checkpoints import DERIVED, Checkpoint, State
 from tadsr.models.published_stack import Stack, read_stack
 from tadsr.models.strict import (
     UnreadableError,
+    build,
     check_overrides,
     load_strictly,
     most,
@@ -39,11 +40,10 @@ def build_swin_unet(checkpoint: Checkpoint, overrides: Mapping[str, Any]) -> Swi
         config = _structure(checkpoint, stack, overrides)
     except UnreadableError as error:
         raise TadsrError(
-            f"{path}: no Swin UNet of the published family in it (nothing shows its {error}); "
+            f"{path}: no Swin UNet of the published family in it (cannot tell its {error}); "
             "check which file this is"
         ) from error
-    with torch.device("meta"):
-        unet: SwinUNet2DModel = SwinUNet2DModel(**config)
+    unet: SwinUNet2DModel = build(path, SwinUNet2DModel, config, bool(overrides))
     derived = dict(_derived(unet)) if _stores_buffers(state) else None
     load_strictly(path, unet, state, published=stack.published, derived=derived)
     unet.eval()
@@ -57,7 +57,7 @@ def _structure(
     state = checkpoint.state
     model_channels, levels = _model_channels(state), _levels(state)
     widths = [_width(state, level) for level in levels]
-    if odd := [width for width in widths if width % model_channels]:
+    if odd := [width for width in widths if not width or width % (model_channels or 1)]:
         raise TadsrError(
             f"{checkpoint.path}: a level of {odd[0]} channels, no multiple of the first "
             f"convolution's {model_channels}; not a network of the published family"
@@ -94,29 +94,30 @@ def _channels(checkpoint: Checkpoint, stack: Stack, overrides: Mapping[str, Any]
     SinSR's settings count the condition into `in_channels`, ResShift's do not; the tensors are the
     same, and here `in_channels` never counts it.
     """
-    state = checkpoint.state
-    outputs = most("output channels", sizes(state, r"out\.2\.(weight|bias)", 0))
-    first = state.get("input_blocks.0.0.weight")
+    outputs = most("output channels", sizes(checkpoint.state, r"out\.2\.(weight|bias)", 0))
     latent = overrides.get("in_channels", outputs)
-    if first is None or first.ndim != 4:  # load_strictly will name it
+    first = checkpoint.state.get("input_blocks.0.0.weight")
+    if stack.entries or first is None or first.ndim != 4:
+        # Whatever is wrong with the first convolution, strict loading names it.
         condition = stack.lq_channels or 3
     else:
-        condition = stack.lq_channels or first.shape[1] - latent
-        condition = overrides.get("lq_channels", condition)
-        total = latent + (stack.channels or condition)
-        if condition < 1 and "lq_channels" not in overrides:
-            raise TadsrError(
-                f"{checkpoint.path}: input_blocks.0.0.weight takes {first.shape[1]} channels, "
-                f"which leaves none for the LR condition beside the latent's {latent}; "
-                "set lq_channels=0 if it was trained without"
-            )
-        if total != first.shape[1]:
-            raise ConfigError(
-                f"in_channels={latent} and {total - latent} channels of the LR condition make "
-                f"{total}, but input_blocks.0.0.weight of {checkpoint.path} takes "
-                f"{first.shape[1]}; set both so that they add up (in_channels is the latent alone)"
-            )
+        condition = overrides.get("lq_channels", first.shape[1] - latent)
+        _check_channels(checkpoint, latent, condition, overrides)
     return {"in_channels": latent, "out_channels": outputs, "lq_channels": condition}
+
+
+def _check_channels(
+    checkpoint: Checkpoint, latent: int, condition: int, overrides: Mapping[str, Any]
+) -> None:
+    takes = checkpoint.state["input_blocks.0.0.weight"].shape[1]
+    given = "in_channels" in overrides or "lq_channels" in overrides
+    if latent + condition == takes and (condition > 0 or "lq_channels" in overrides):
+        return
+    raise (ConfigError if given else TadsrError)(
+        f"{checkpoint.path}: input_blocks.0.0.weight takes {takes} channels, not those of the "
+        f"latent (in_channels={latent}) and of the condition (lq_channels={max(condition, 0)}); "
+        "set both if that is meant: in_channels is the latent alone, lq_channels=0 no condition"
+    )
 
 
 def _model_channels(state: State) -> int:
@@ -175,13 +176,16 @@ def _swin(state: State) -> dict[str, Any]:
     table = r".*\.attn\.relative_position_bias_table"
     rows = most("window_size", sizes(state, table, 0))
     heads = most("num_head_channels", sizes(state, table, 1))
+    window = (math.isqrt(rows) + 1) // 2
+    if (2 * window - 1) ** 2 != rows or width % heads:
+        raise UnreadableError(f"window and heads ({table[3:]}, {rows} rows, {heads} heads)")
     found = {m.groups() for m in (re.match(r"(.*)\.blocks\.(\d+)\.", key) for key in state) if m}
     ratio = hidden / width
     return {
         "swin_embed_dim": width,
         "num_head_channels": width // heads,
         "swin_depth": most("swin_depth", Counter(layer for layer, _ in found).values()),
-        "window_size": (math.isqrt(rows) + 1) // 2,
+        "window_size": window,
         # The network multiplies and cuts: never let rounding lose the last unit.
         "mlp_ratio": ratio if int(width * ratio) == hidden else math.nextafter(ratio, math.inf),
     }

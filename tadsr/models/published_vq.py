@@ -11,13 +11,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-
 from tadsr.errors import TadsrError
 from tadsr.models.checkpoints import Checkpoint, State
 from tadsr.models.codecs import VQCodec
 from tadsr.models.strict import (
     UnreadableError,
+    build,
     check_overrides,
     load_strictly,
     most,
@@ -58,12 +57,11 @@ def build_vq(checkpoint: Checkpoint, overrides: Mapping[str, Any]) -> VQCodec:
         inferred = _structure(state)
     except UnreadableError as error:
         raise TadsrError(
-            f"{checkpoint.path}: no VQ autoencoder in it (nothing shows its {error}); "
+            f"{checkpoint.path}: no VQ autoencoder in it (cannot tell its {error}); "
             "check which file this is"
         ) from error
     config = settle(checkpoint.path, inferred, _plain(overrides, inferred), {"scaling_factor"})
-    with torch.device("meta"):
-        codec: VQCodec = VQCodec(**config)
+    codec: VQCodec = build(checkpoint.path, VQCodec, config, bool(overrides))
     levels = len(config["block_out_channels"])
     for key, value in state.items():
         if _LINEAR.fullmatch(key) and value.shape[2:] == (1, 1):

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,8 @@ from tadsr.errors import ConfigError, TadsrError, nearest
 
 LISTED = 20
 """Names per group in an error."""
+
+M = TypeVar("M", bound=nn.Module)
 
 
 class UnreadableError(Exception):
@@ -71,6 +73,25 @@ def settle(
 
 def _frozen(value: Any) -> Any:
     return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
+
+
+def build(
+    path: Path | str, network: Callable[..., M], settings: Mapping[str, Any], overridden: bool
+) -> M:
+    """`network` with `settings`, on the meta device: without memory or initial weights.
+
+    Raises:
+        TadsrError: the settings fit no network; ConfigError if some of them were given.
+    """
+    try:
+        with torch.device("meta"):
+            return network(**settings)
+    except (ConfigError, ValueError, RuntimeError, ZeroDivisionError) as error:
+        kind = ConfigError if overridden else TadsrError
+        raise kind(
+            f"{path}: its shapes describe no network of the published family ({error}); "
+            "check which file this is"
+        ) from error
 
 
 def load_strictly(
