@@ -44,7 +44,7 @@ def build_swin_unet(checkpoint: Checkpoint, overrides: Mapping[str, Any]) -> Swi
             "check which file this is"
         ) from error
     unet: SwinUNet2DModel = build(path, SwinUNet2DModel, config, bool(overrides))
-    derived = dict(_derived(unet)) if _stores_buffers(state) else None
+    derived = dict(stored_buffers(unet)) if _stores_buffers(state) else None
     load_strictly(path, unet, state, published=stack.published, derived=derived)
     unet.eval()
     return unet
@@ -219,7 +219,7 @@ def _stores_buffers(state: State) -> bool:
     return any(key.endswith(DERIVED) for key in state)
 
 
-def _derived(unet: SwinUNet2DModel) -> Iterator[tuple[str, Tensor]]:
+def stored_buffers(unet: SwinUNet2DModel) -> Iterator[tuple[str, Tensor]]:
     """The indices and masks that the published networks store, at the trained size."""
     window = unet.config.window_size
     for name, layer in unet.named_modules():
