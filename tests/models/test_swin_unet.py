@@ -5,13 +5,19 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.testing import assert_close
 
 from tadsr.errors import ConfigError
 from tadsr.models import SwinUNet2DModel, import_swin_unet
-from tadsr.models.swin_blocks import relative_position_index, timestep_embedding
+from tadsr.models.swin_blocks import (
+    ResBlock,
+    SwinLayer,
+    relative_position_index,
+    timestep_embedding,
+)
 
 SMALL: dict[str, Any] = {
     "model_channels": 32,
@@ -136,13 +142,94 @@ def test_time_and_condition_matter() -> None:
         assert (unet(x_t, t, lq + 1).sample - base).abs().max() > 1e-4
 
 
-def test_a_larger_condition_is_brought_down_to_the_latent() -> None:
-    unet = randomised(lq_size=64)
+@pytest.mark.parametrize(
+    ("factor", "stack"),
+    [
+        (2, None),
+        (4, None),
+        (8, None),
+        (1, ((6, 1, 1),)),
+        (8, ((8, 1, 1), (8, 2, 0), (16, 2, 1), (16, 2, 0))),
+    ],
+)
+def test_a_larger_condition_is_brought_down_by_convolutions(
+    factor: int, stack: tuple[tuple[int, int, int], ...] | None
+) -> None:
+    """The same as convolutions by hand before a network that takes what they put out."""
+    unet = randomised(lq_size=16 * factor, lq_stack=stack)
     x_t, t, _ = inputs(1, 16, 32)
-    lq = torch.randn(1, 3, 64, 128, generator=torch.Generator().manual_seed(2), requires_grad=True)
-    unet(x_t, t, lq).sample.sum().backward()
+    generator = torch.Generator().manual_seed(2)
+    lq = torch.randn(1, 3, 16 * factor, 32 * factor, generator=generator, requires_grad=True)
+    h = lq
+    weights = iter(unet.feature_extractor.parameters())
+    for i in range(factor.bit_length() - 1 if stack is None else len(stack)):
+        channels, stride, activated = (16 << i, 2, 1) if stack is None else stack[i]
+        h = F.conv2d(h, next(weights), next(weights), stride, padding=1)
+        assert h.shape[1] == channels
+        h = h * h.sigmoid() if activated else h
+    assert h.shape[2:] == (16, 32)
+    twin = randomised(lq_channels=h.shape[1])
+    own = {k: v for k, v in unet.state_dict().items() if not k.startswith("feature_extractor.")}
+    twin.load_state_dict(own)
+    y = unet(x_t, t, lq).sample
+    assert_close(y, twin(x_t, t, h).sample, atol=1e-5, rtol=0)
+    y.sum().backward()
     assert lq.grad is not None
     assert lq.grad.abs().max() > 0
+
+
+def test_a_stack_survives_saving(tmp_path: Path) -> None:
+    unet = randomised(lq_size=32, lq_stack=((8, 1, 1), (8, 2, 0)))
+    unet.save_pretrained(tmp_path)
+    loaded = SwinUNet2DModel.from_pretrained(tmp_path, use_safetensors=True)
+    x_t, t, _ = inputs(1, 16, 16)
+    lq = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        assert torch.equal(unet(x_t, t, lq).sample, loaded(x_t, t, lq).sample)
+    assert loaded.config.lq_stack == [[8, 1, 1], [8, 2, 0]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "multiple"),
+    [
+        ({"channel_mult": (1, 2, 2, 4), "attention_resolutions": (64, 8), "sample_size": 64}, 64),
+        ({"channel_mult": (1, 1, 3), "attention_resolutions": (32,), "sample_size": 32}, 32),
+        ({"channel_mult": (2, 1)}, 16),
+        ({"num_res_blocks": 3}, 16),
+        ({"num_res_blocks": (1, 3)}, 16),
+        ({"num_res_blocks": (3, 1)}, 16),
+        ({"swin_depth": 1}, 16),
+        ({"swin_depth": 3}, 16),
+        ({"swin_depth": 6, "num_res_blocks": 2}, 16),
+        ({"num_head_channels": 8}, 16),
+        ({"num_head_channels": 32}, 16),
+        ({"swin_embed_dim": 48, "num_head_channels": 12}, 16),
+        ({"window_size": 4}, 8),
+        ({"window_size": 2, "channel_mult": (1, 1, 1)}, 8),
+        ({"window_size": 5, "sample_size": 20, "attention_resolutions": (20, 10)}, 10),
+        ({"window_size": 16, "channel_mult": (1,), "attention_resolutions": (16,)}, 16),
+        ({"use_scale_shift_norm": False}, 16),
+    ],
+)
+def test_other_settings_run_and_learn(changes: dict[str, Any], multiple: int) -> None:
+    unet = randomised(**changes)
+    assert unet.size_multiple == multiple
+    y = unet(*inputs(2, multiple, 2 * multiple)).sample
+    assert y.shape == (2, 3, multiple, 2 * multiple)
+    y.square().mean().backward()
+    assert all(p.grad is not None and bool(p.grad.any()) for p in unet.parameters())
+
+
+@pytest.mark.parametrize("depth", [1, 2, 5])
+@pytest.mark.parametrize("blocks", [1, (1, 3)])
+def test_the_network_has_as_many_blocks_as_asked(depth: int, blocks: Any) -> None:
+    unet = randomised(swin_depth=depth, num_res_blocks=blocks)
+    low, high = (blocks, blocks) if isinstance(blocks, int) else blocks
+    swin = [module for module in unet.modules() if isinstance(module, SwinLayer)]
+    residual = [module for module in unet.modules() if isinstance(module, ResBlock)]
+    # Two levels in encoder and decoder, and the middle; the decoder has one more per level.
+    assert [len(layer.blocks) for layer in swin] == [depth] * 5
+    assert len(residual) == low + high + 2 + (low + 1) + (high + 1)
 
 
 def test_a_new_network_puts_out_zero() -> None:
@@ -172,6 +259,9 @@ def test_the_time_embedding_has_cosines_first() -> None:
         ({"attention_resolutions": (32,)}, "attention_resolutions names 32.*16, 8"),
         ({"num_res_blocks": (1, 1, 1)}, "num_res_blocks"),
         ({"lq_size": 48}, "lq_size"),
+        ({"lq_stack": ((8, 2, 1),)}, "divides the condition's size by 2.*set lq_size 32"),
+        ({"lq_size": 32, "lq_stack": ((8, 2),)}, r"lq_stack has \[8, 2\]"),
+        ({"lq_size": 32, "lq_stack": ((8, 3, 1),)}, r"lq_stack has \[8, 3, 1\]"),
     ],
 )
 def test_sizes_that_do_not_fit_are_named(changes: dict[str, Any], words: str) -> None:
