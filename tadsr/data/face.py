@@ -43,10 +43,11 @@ FACE = FaceSettings(
     noise=(0, 20),
     jpeg=(30, 90),
 )
-"""CodeFormer's ranges: sigma 1 to 15, r 1 to 30, delta 0 to 20, q 30 to 90.
+"""CodeFormer's ranges for faces of 512 pixels: sigma 1-15, r 1-30, delta 0-20, q 30-90.
 
-Its released configuration of the second stage has the same sigma and delta, r 4 to 30 and q 30 to
-80; kernels of 41 pixels, isotropic or not with probability 1/2. GFP-GAN's configuration is milder:
-sigma 0.1 to 10, r 0.8 to 8, delta 0 to 20, q 60 to 100. Which of them TAD-SR's face model was
-trained with, if any, is not known to us.
+These are the paper's as it is commonly cited. The released configuration of its second stage has
+the same sigma and delta, r 4 to 30 and q 30 to 80, and kernels of 41 pixels, isotropic or not with
+probability 1/2. GFP-GAN's released configuration is milder: sigma 0.1 to 10, r 0.8 to 8, delta 0 to
+20, q 60 to 100. Both also shift colours or make some images grey, which is left out here. Which of
+them TAD-SR's face model was trained with, if any, is not known to us.
 """
