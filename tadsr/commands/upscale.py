@@ -34,8 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("output", metavar="OUT", help="a folder (gets PNG files), or a .png, .jpg, .webp, .tif")
     add("--model", required=True, metavar="DIR",
         help="a saved pipeline, a run's folder, or the name of a published model")  # fmt: skip
-    add("--steps", type=int, default=1, metavar="N",
-        help="1 (default, students), or the number of steps of the model's schedule")  # fmt: skip
+    add("--steps", type=int, metavar="N",
+        help="1, or the number of steps of the model's schedule "
+             "(default: 1; of a published model, those it is meant for)")  # fmt: skip
     add("--tile", type=int, metavar="N",
         help="work in tiles of NxN input pixels, so that memory suffices for any size")  # fmt: skip
     add("--overlap", type=int, metavar="N", help="input pixels that tiles share (default: enough)")
@@ -90,9 +91,11 @@ def run(args: argparse.Namespace) -> int:
     """Enlarge what is missing; 1 if a picture failed."""
     if args.batch < 1:
         raise ConfigError(f"--batch is {args.batch}; choose 1 or more")
-    model = Path(args.model)
-    if args.model not in PUBLISHED or model.exists():
-        model = find_model(model)
+    model, published = Path(args.model), PUBLISHED.get(args.model)
+    if published is None or model.exists():
+        model, published = find_model(model), None
+    if args.steps is None:
+        args.steps = published.steps if published else 1
     tasks = plan_tasks(Path(args.input), Path(args.output))
     waiting = [task for task in tasks if args.overwrite or not task.target.exists()]
     there = len(tasks) - len(waiting)

@@ -69,14 +69,14 @@ def _folder_tasks(source: Path, target: Path) -> list[Task]:
         raise ConfigError(f"OUT {target} is a file, but IN {source} is a folder; name a folder")
     if target.resolve() == source.resolve():
         raise ConfigError(f"OUT {target} is IN itself; name another folder")
-    inside = target.resolve()
+    out_is_within = target.resolve().is_relative_to(source.resolve())
     tasks = []
     for path in sorted(source.rglob("*")):
         relative = path.relative_to(source)
         hidden = any(part.startswith(".") for part in relative.parts)
         if hidden or path.suffix.lower() not in SUFFIXES or not path.is_file():
             continue
-        if path.resolve().is_relative_to(inside):
+        if out_is_within and path.resolve().is_relative_to(target.resolve()):
             continue
         name = relative.with_suffix("")
         tasks.append(Task(path, target / f"{name}{FOLDER_SUFFIX}", name.as_posix()))
