@@ -139,7 +139,7 @@ def _unnest(
     while isinstance(content, Mapping):
         nests = {str(k): v for k, v in content.items() if isinstance(v, Mapping)}
         main = next((name for name in RAW if name in nests), None)
-        mean = next((name for name in AVERAGED if name in nests), None)
+        mean = next((name for name in AVERAGED if nests.get(name)), None)
         if main is None and mean is None:
             return {str(k): v for k, v in content.items()}, averaged, ignored
         ignored += [str(k) for k in content if k not in (main, mean)]

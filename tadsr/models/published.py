@@ -113,6 +113,8 @@ def _save(model: SwinUNet2DModel | VQCodec, dest: Path) -> None:
     aside = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=dest.parent))
     try:
         model.save_pretrained(aside, safe_serialization=True)
+        for path in aside.iterdir():
+            path.chmod(0o644)
         aside.chmod(0o755)
         aside.rename(dest)
     except OSError as error:

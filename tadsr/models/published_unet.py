@@ -57,7 +57,7 @@ def _structure(
     state = checkpoint.state
     model_channels, levels = _model_channels(state), _levels(state)
     widths = [_width(state, level) for level in levels]
-    if odd := [width for width in widths if not width or width % (model_channels or 1)]:
+    if odd := [width for width in widths if width % model_channels]:
         raise TadsrError(
             f"{checkpoint.path}: a level of {odd[0]} channels, no multiple of the first "
             f"convolution's {model_channels}; not a network of the published family"
@@ -127,7 +127,7 @@ def _model_channels(state: State) -> int:
         [
             *sizes(state, r"input_blocks\.0\.0\.(weight|bias)", 0),
             *sizes(state, r"time_embed\.0\.weight", 1),
-            *(size // 4 for size in embedded),
+            *(size // 4 for size in embedded if size >= 4),
         ],
     )
 
@@ -164,7 +164,11 @@ def _scales(state: State) -> bool:
     votes = []
     for key, value in state.items():
         other = state.get(key.replace("emb_layers.1.bias", "out_layers.3.bias"))
-        if key.endswith("emb_layers.1.bias") and other is not None:
+        if (
+            key.endswith("emb_layers.1.bias")
+            and other is not None
+            and value.ndim == other.ndim == 1
+        ):
             votes.append(int(value.shape[0] == 2 * other.shape[0]))
     return bool(most("use_scale_shift_norm (*.emb_layers.1.bias)", votes))
 
@@ -206,7 +210,7 @@ def _sample_size(
         (window * math.isqrt(state[key].shape[0])) << i
         for prefix, i in prefixes.items()
         for key in state
-        if key.startswith(prefix) and key.endswith(".attn_mask")
+        if key.startswith(prefix) and key.endswith(".attn_mask") and state[key].ndim == 3
     ]
     if sides:
         return most("sample_size", sides), False

@@ -153,11 +153,11 @@ def most(what: str, values: Iterable[int]) -> int:
 
 
 def sizes(state: Mapping[str, Tensor], pattern: str, axis: int) -> list[int]:
-    """Sizes along `axis` of all tensors whose whole key matches `pattern`."""
+    """Sizes above 0 along `axis` of all tensors whose whole key matches `pattern`."""
     return [
         value.shape[axis]
         for key, value in state.items()
-        if value.ndim > axis and re.fullmatch(pattern, key)
+        if value.ndim > axis and value.shape[axis] and re.fullmatch(pattern, key)
     ]
 
 

@@ -90,7 +90,7 @@ def test_a_file_of_averages_alone(tmp_path: Path, content: Any) -> None:
 
 
 def test_a_file_that_does_not_say_holds_unmarked_weights(tmp_path: Path) -> None:
-    path = saved(tmp_path, OrderedDict(RAW))
+    path = saved(tmp_path, {"state_dict": OrderedDict(RAW), "ema": {}})
     assert value_of(path, "raw") == (1, "unmarked")
     with pytest.raises(TadsrError, match=r"no averaged weights.*auto"):
         read_checkpoint(path, "ema")

@@ -28,6 +28,7 @@ def test_a_denoiser_becomes_a_folder_that_loads(tmp_path: Path) -> None:
     summary = import_checkpoint("swin-unet", source, dest)
     assert {path.name for path in dest.iterdir()} == FILES
     assert [path.name for path in dest.parent.iterdir()] == ["unet"]
+    assert all(path.stat().st_mode & 0o777 == 0o644 for path in dest.iterdir())
     loaded = SwinUNet2DModel.from_pretrained(dest, use_safetensors=True)
     state, expected = loaded.state_dict(), network().state_dict()
     assert state.keys() == expected.keys()

@@ -254,11 +254,12 @@ def test_whatever_is_broken_is_an_error_that_can_be_read(tmp_path: Path, seed: i
     state = as_published(network())
     for key in draw.sample(sorted(state), draw.choice([2, 20, 150])):
         value = state.pop(key)
-        kind = draw.randrange(5)
+        kind = draw.randrange(6)
         if kind:
             flat = value.reshape(-1)
-            cut = [value[: len(value) // 2], value[None], flat[:0], flat[: draw.randrange(1, 40)]]
-            state[key if kind < 4 else key.replace(".", "")] = cut[kind - 1].clone()
+            some = flat[: draw.randrange(1, 40)]
+            cut = [value[: len(value) // 2], value[None], flat[:0], value.sum(), some]
+            state[key if kind < 5 else key.replace(".", "")] = cut[kind - 1].clone()
     with pytest.raises(TadsrError) as info:
         import_swin_unet(saved(tmp_path, state))
     assert "\n" not in str(info.value)
