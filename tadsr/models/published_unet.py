@@ -182,7 +182,7 @@ def _swin(state: State) -> dict[str, Any]:
     heads = most("num_head_channels", sizes(state, table, 1))
     window = (math.isqrt(rows) + 1) // 2
     if (2 * window - 1) ** 2 != rows or width % heads:
-        raise UnreadableError(f"window and heads ({table[3:]}, {rows} rows, {heads} heads)")
+        raise UnreadableError(f"window and heads ({rows} x {heads} relative_position_bias_table)")
     found = {m.groups() for m in (re.match(r"(.*)\.blocks\.(\d+)\.", key) for key in state) if m}
     ratio = hidden / width
     return {
