@@ -9,6 +9,7 @@ from typing import Any
 from tadsr.config.published import PUBLISHED
 from tadsr.diffusion import ResShiftScheduler
 from tadsr.errors import ConfigError, TadsrError, nearest
+from tadsr.models.checkpoints import Weights
 from tadsr.models.codecs import VQCodec
 from tadsr.models.published import import_swin_unet, import_vq_f4
 from tadsr.models.swin_unet import SwinUNet2DModel
@@ -34,6 +35,8 @@ def assemble(
     codec: str | Path,
     schedule: Mapping[str, Any],
     scale: int = 4,
+    *,
+    weights: Weights = "auto",
 ) -> TADSRPipeline:
     """A pipeline from its parts.
 
@@ -41,12 +44,16 @@ def assemble(
         unet, codec: a catalogue name, a published checkpoint, or a folder in diffusers layout.
         schedule: arguments of `ResShiftScheduler`.
         scale: HR pixels per LR pixel.
+        weights: which set of a denoiser's checkpoint that holds both; `auto`: the average.
+
+    Raises:
+        TadsrError, ConfigError: a part that is not here, not what it should be, or does not fit.
     """
     network_path = find_weights(unet)
     network = (
         SwinUNet2DModel.from_pretrained(network_path, use_safetensors=True)
         if network_path.is_dir()
-        else import_swin_unet(network_path)
+        else import_swin_unet(network_path, weights=weights)
     )
     return TADSRPipeline(
         unet=network.eval(),
@@ -63,9 +70,7 @@ def load_codec(source: str | Path, *, scaling_factor: float = 1.0) -> VQCodec:
         loaded: VQCodec = VQCodec.from_pretrained(path, use_safetensors=True)
         loaded.eval()
         return loaded
-    codec: VQCodec = import_vq_f4(path)
-    codec.register_to_config(scaling_factor=scaling_factor)
-    return codec
+    return import_vq_f4(path, scaling_factor=scaling_factor)
 
 
 def find_weights(source: str | Path) -> Path:
