@@ -20,7 +20,7 @@ from tadsr.plan import Plan, recipes
 from tadsr.plan.artefacts import model_content
 from tadsr.plan.receipts import content_of
 from tadsr.runs import Run
-from tadsr.weights import Missing, status
+from tadsr.weights import Missing, file_digest, status
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -103,5 +103,5 @@ def _digest(named: tuple[str, str]) -> tuple[str, str]:
         raise TadsrError(f"teacher: {role} '{name}': no such file or folder; check the path")
     found = status(name)
     if isinstance(found, Missing):
-        raise TadsrError(f"teacher: {found.reason}; get them with `tadsr weights fetch {name}`")
-    return role, sha256_file(found.path)
+        raise TadsrError(f"teacher: {found}")
+    return role, file_digest(name)

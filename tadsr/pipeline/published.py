@@ -14,7 +14,7 @@ from tadsr.models.codecs import VQCodec
 from tadsr.models.published import import_swin_unet, import_vq_f4
 from tadsr.models.swin_unet import SwinUNet2DModel
 from tadsr.pipeline.pipeline import TADSRPipeline
-from tadsr.weights import CATALOG, FETCH_COMMAND, Missing, canonical_name, status
+from tadsr.weights import CATALOG, Missing, canonical_name, status
 
 
 def load_published(name: str) -> TADSRPipeline:
@@ -90,5 +90,5 @@ def find_weights(source: str | Path) -> Path:
         )
     found = status(name)
     if isinstance(found, Missing):
-        raise TadsrError(f"{found.reason}; get them with `{FETCH_COMMAND} {name}`")
+        raise TadsrError(str(found))
     return found.path

@@ -4,12 +4,12 @@ Nothing here imports torch, so that `tadsr status` and `tadsr plan` stay quick.
 """
 
 from tadsr.weights.catalog import CATALOG, METRIC_WEIGHTS, WeightFile, canonical_name
+from tadsr.weights.fetching import fetch
 from tadsr.weights.store import (
     FETCH_COMMAND,
     Missing,
     Present,
     activate,
-    fetch,
     file_digest,
     status,
     verify,

@@ -13,7 +13,6 @@ from typing import Literal
 _PYIQA = "https://huggingface.co/chaofengc/IQA-PyTorch-Weights/resolve/main/"
 _CLIP_SHA256 = "afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762"
 
-
 _RESSHIFT = "https://github.com/zsyOAOA/ResShift/releases/download/v2.0/"
 _SINSR = "https://github.com/wyf0912/SinSR/releases/download/v1.0/"
 
@@ -47,6 +46,7 @@ class WeightFile:
     local_source: tuple[str, str] | None = None
     """(package, path inside it) of an identical file that an installed package ships."""
     kind: Literal["metric", "denoiser", "codec"] = "metric"
+    """Codec, schedule and scale of a denoiser are in `tadsr.config.published.PUBLISHED`."""
 
     @property
     def file_name(self) -> str:
@@ -59,11 +59,11 @@ def _model(
 ) -> WeightFile:
     """A published model: neither its size nor its sha256 is known to us."""
     return WeightFile(
-        name=canonical_name(file),
+        name=file.lower().removesuffix(".pth").replace("_", "-"),
         url=None if release is None else release + file,
         path=f"tadsr/{file}",
         sha256=None,
-        content_checked=False,
+        content_checked=True,
         megabytes=None,
         licence=licence,
         needed_by=(),
@@ -71,18 +71,10 @@ def _model(
     )
 
 
-def canonical_name(name: str) -> str:
-    """The catalogue's spelling of a name or of a published file's name.
-
-    >>> canonical_name("SinSR_v1.pth")
-    'sinsr-v1'
-    """
-    return name.removesuffix(".pth").lower().replace("_", "-")
-
-
+# As ResShift's README and SinSR's LICENSE state them; TAD-SR's README states none.
 _NTU = "NTU S-Lab License 1.0, non-commercial (ResShift)"
-_SINSR_TERMS = "non-commercial, see the SinSR repository"
-_TADSR_TERMS = "see the TAD-SR repository"
+_SINSR_TERMS = "CC BY-NC-SA 4.0, academic research only (SinSR; parts: ResShift's licence)"
+_TADSR_TERMS = "none stated; builds on ResShift and SinSR, both non-commercial"
 
 _MODELS = (
     _model("resshift_realsrx4_s15_v1.pth", _RESSHIFT, "denoiser", _NTU),
@@ -181,3 +173,18 @@ CATALOG: dict[str, WeightFile] = {
 
 METRIC_WEIGHTS = tuple(name for name, entry in CATALOG.items() if entry.kind == "metric")
 """Names of what metrics need; published models are fetched by name alone."""
+
+
+def canonical_name(name: str) -> str:
+    """The catalogue's name for a name or a file's name, in any case, with or without `.pth`.
+
+    A name that stands for nothing comes back as it is.
+
+    >>> canonical_name("SinSR_v1.pth")
+    'sinsr-v1'
+    """
+    wanted = name.lower().removesuffix(".pth")
+    for entry in CATALOG.values():
+        if wanted in (entry.name, entry.file_name.lower().removesuffix(".pth")):
+            return entry.name
+    return name
