@@ -71,6 +71,7 @@ class Run:
 
         class Counted(Bicubic):
             def __init__(self) -> None:
+                super().__init__()
                 run.loaded += 1
 
             def upscale(self, lr: torch.Tensor, image: str) -> torch.Tensor:
