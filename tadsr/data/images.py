@@ -28,6 +28,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", "
 # A closed list, so that a hostile file never reaches an exotic decoder (EPS runs a program).
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000")
 
+ORIENTATION = 274  # EXIF tag; 5 to 8 swap height and width
 BITS_PER_SAMPLE, PLANAR_CONFIGURATION = 258, 284  # TIFF tags
 
 RGB8 = NDArray[np.uint8]
@@ -48,6 +49,18 @@ def read_rgb(path: Path | str, max_pixels: int = MAX_PIXELS) -> RGB8:
     """
     with opened(path, max_pixels) as image:
         return _upright_rgb(Path(path), image)
+
+
+def read_size(path: Path | str) -> tuple[int, int]:
+    """(height, width) of a picture as `read_rgb` would give it, from its header alone.
+
+    Raises:
+        DataError: as `read_rgb`, but for damage behind the header, which only decoding finds.
+    """
+    with opened(path) as image:
+        turned = image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
+        width, height = image.size
+        return (width, height) if turned else (height, width)
 
 
 @contextmanager

@@ -27,7 +27,8 @@ COLUMNS = (
     "image", "split", "hr", "lr", "hr_sha256", "lr_sha256",
     "hr_width", "hr_height", "lr_width", "lr_height", "source", "hr_file_sha256", "lr_file_sha256",
 )  # fmt: skip
-"""Paths are relative to the manifest; where there is no HR, LR or file: empty text, size 0."""
+"""Paths are relative to the manifest, or absolute for training images that stay where they are
+(which have no digest of pixels in large sets); where there is no HR, LR or file: empty, size 0."""
 
 
 def build_dataset(
@@ -35,7 +36,8 @@ def build_dataset(
 ) -> pd.DataFrame:
     """Make `folder` hold exactly the images of `spec`; return the manifest.
 
-    Of the data set called `train` HR alone is stored: its crops are degraded as they are drawn.
+    Of the data set called `train` there is HR alone: its crops are degraded as they are drawn.
+    Training images of a folder stay where they are (`tadsr.data.sources.stays_in_place`).
     Images that are right already are kept, others replaced, left-over ones removed. Safe to kill
     and run again: the manifest goes before the first change and comes back last.
 
@@ -47,7 +49,7 @@ def build_dataset(
     rows = []
     for item in read_items(spec, scale, hr_only=role == "train"):
         for kind, pixels in (("hr", item.hr), ("lr", item.lr)):
-            if pixels is not None:
+            if pixels is not None and not (kind == "hr" and item.hr_size):
                 _store(folder, f"{kind}/{item.name}.png", pixels)
         rows.append(_row(item, role))
     if not rows:
@@ -81,7 +83,9 @@ def read_manifest(folder: Path | str) -> pd.DataFrame:
 def dataset_content(folder: Path | str) -> str:
     """sha256 over (image, HR digest, LR digest) of all rows: what a result depends on."""
     frame = read_manifest(folder)
-    rows = zip(frame["image"], frame["hr_sha256"], frame["lr_sha256"], strict=True)
+    in_place = (frame["hr"] != "") & (frame["hr_sha256"] == "")
+    hr = frame["hr_sha256"].where(~in_place, frame["hr_file_sha256"])
+    rows = zip(frame["image"], hr, frame["lr_sha256"], strict=True)
     return digest_json([[str(part) for part in row] for row in rows])
 
 
@@ -94,7 +98,9 @@ def verify_dataset(folder: Path | str) -> str:
     folder = Path(folder)
     for row in read_manifest(folder).to_dict("records"):
         for kind in ("hr", "lr"):
-            if row[kind]:
+            if row[kind] and Path(row[kind]).is_absolute():
+                _verify_file(Path(row[kind]), row[f"{kind}_file_sha256"])
+            elif row[kind]:
                 _verify_image(folder / row[kind], row[f"{kind}_sha256"])
     return dataset_content(folder)
 
@@ -117,6 +123,16 @@ def pixel_digest(pixels: RGB8) -> str:
     digest = hashlib.sha256(f"{pixels.shape[0]}x{pixels.shape[1]}x3 ".encode())
     digest.update(np.ascontiguousarray(pixels).tobytes())
     return digest.hexdigest()
+
+
+def _verify_file(path: Path, expected: str) -> None:
+    """Compare a training image that stays where it is with the file the manifest was made from."""
+    if not path.is_file():
+        raise CorruptionError(f"{path}: the training image is gone; put it back")
+    if sha256_file(path) != expected:
+        raise CorruptionError(
+            f"{path}: is not the file that its manifest was made from; `tadsr data` looks again"
+        )
 
 
 def _verify_image(path: Path, expected: str) -> None:
@@ -154,6 +170,9 @@ def _row(item: Item, role: str) -> dict[str, Any]:
         row[f"{kind}_height"], row[f"{kind}_width"] = (
             pixels.shape[:2] if pixels is not None else (0, 0)
         )
+    if item.hr_size is not None:
+        row["hr"] = str(item.hr_file)
+        row["hr_height"], row["hr_width"] = item.hr_size
     return row
 
 

@@ -14,7 +14,7 @@ import torch
 from tadsr.config.data import DatasetSpec
 from tadsr.data.degradations import make_lr
 from tadsr.data.folders import check_count, find_pairs, find_singles, members
-from tadsr.data.images import RGB8, read_rgb
+from tadsr.data.images import RGB8, read_rgb, read_size
 from tadsr.data.photos import photo_paths
 from tadsr.errors import ConfigError, DataError
 from tadsr.seeds import derive
@@ -22,12 +22,17 @@ from tadsr.seeds import derive
 SMALLEST_LR = 8
 """Shortest side of an LR image, in pixels: the windows of networks and metrics need it."""
 
+DECODED = 10_000
+"""Training images up to which each is decoded once: damage is found before a training starts, and
+copies among the test images are told by their pixels. Beyond it, files alone are digested."""
+
 
 @dataclass(frozen=True)
 class Item:
     """One image of a data set, (H, W, 3) uint8 each, and the files it was read from.
 
-    `source` is a credit or a file name; a made LR image has no file.
+    `source` is a credit or a file name; a made LR image has no file. A training image of a folder
+    stays where it is, and in a large folder it is not even decoded: then there are no pixels.
     """
 
     name: str
@@ -36,6 +41,8 @@ class Item:
     source: str
     hr_file: Path | None
     lr_file: Path | None
+    hr_size: tuple[int, int] | None = None
+    """(height, width) of an HR image that is not copied."""
 
 
 def read_items(spec: DatasetSpec, scale: int, *, hr_only: bool) -> Iterator[Item]:
@@ -50,18 +57,48 @@ def read_items(spec: DatasetSpec, scale: int, *, hr_only: bool) -> Iterator[Item
     if spec.kind == "pairs":
         yield from _read_pairs(spec, scale)
         return
+    if hr_only and stays_in_place(spec):
+        yield from _look_at(spec, scale)
+        return
     for name, source, path, pixels in _read_singles(spec):
         if spec.kind == "lr_only":
             lr = centre_crop(pixels, spec.size, 1)
-            _check_size(source, lr, SMALLEST_LR)
+            _check_size(source, lr.shape, SMALLEST_LR)
             yield Item(name, None, lr, source, None, path)
             continue
         hr = centre_crop(pixels, spec.size, scale)
         if spec.skip_small and min(hr.shape[:2]) < (spec.crop or 0):
             continue
-        _check_size(source, hr, max(SMALLEST_LR * scale, spec.crop or 0))
+        _check_size(source, hr.shape, max(SMALLEST_LR * scale, spec.crop or 0))
         made = None if hr_only else _make_lr(hr, name, spec, scale)
         yield Item(name, hr, made, source, path, None)
+
+
+def stays_in_place(spec: DatasetSpec) -> bool:
+    """Whether training images are read from where they are, instead of from a copy.
+
+    A copy of a set as large as ImageNet would take days and hundreds of gigabytes. `size` cuts
+    images, so those are stored.
+    """
+    return spec.kind == "folder" and spec.size is None
+
+
+def _look_at(spec: DatasetSpec, scale: int) -> Iterator[Item]:
+    """Training images that stay where they are; of a large folder the headers alone are read."""
+    if spec.path is None:
+        raise ConfigError("a data set of kind 'folder' needs 'path'")
+    folder = Path(spec.path).expanduser()
+    files = find_singles(folder, "hr", spec.hr)
+    chosen = _chosen(spec, files, folder)
+    for name in chosen:
+        size = read_size(files[name])
+        if spec.skip_small and min(size) < (spec.crop or 0):
+            continue
+        _check_size(files[name].name, size, max(SMALLEST_LR * scale, spec.crop or 0))
+        pixels = None
+        if len(chosen) <= DECODED:
+            pixels = centre_crop(read_rgb(files[name]), None, scale)
+        yield Item(name, pixels, None, files[name].name, files[name].absolute(), None, size)
 
 
 def centre_crop(pixels: RGB8, size: int | None, multiple: int) -> RGB8:
@@ -104,7 +141,7 @@ def _read_pairs(spec: DatasetSpec, scale: int) -> Iterator[Item]:
         hr, lr = _align(read_rgb(hr_path), read_rgb(lr_path), scale, hr_path)
         hr = centre_crop(hr, spec.size, scale)
         lr = centre_crop(lr, spec.size // scale if spec.size else None, 1)
-        _check_size(hr_path.name, hr, max(SMALLEST_LR * scale, spec.crop or 0))
+        _check_size(hr_path.name, hr.shape, max(SMALLEST_LR * scale, spec.crop or 0))
         yield Item(name, hr, lr, hr_path.name, hr_path, lr_path)
 
 
@@ -131,8 +168,8 @@ def _align(hr: RGB8, lr: RGB8, scale: int, place: Path) -> tuple[RGB8, RGB8]:
     return hr[: kept[0] * scale, : kept[1] * scale], lr[: kept[0], : kept[1]]
 
 
-def _check_size(source: str, pixels: RGB8, smallest: int) -> None:
-    height, width = pixels.shape[:2]
+def _check_size(source: str, size: tuple[int, ...], smallest: int) -> None:
+    height, width = size[:2]
     if min(height, width) < smallest:
         raise DataError(
             f"{source}: {width}x{height} pixels (after cropping) is smaller than {smallest}; "

@@ -173,7 +173,11 @@ def _data_job(experiment: Experiment) -> Job:
     sets = experiment.data.all()
     digest = digest_json(
         {
-            name: [recipes.dataset(experiment, s).digest, s.crop, source_stamp(s.path)]
+            name: [
+                recipes.dataset(experiment, s).digest,
+                s.model_dump(mode="json"),
+                source_stamp(s.path),
+            ]
             for name, s in sets.items()
         }
     )

@@ -78,15 +78,15 @@ def test_crops_do_not_depend_on_the_batch(
 
 
 def test_images_that_do_not_fit_in_memory_give_the_same_crops(
-    train: Path, monkeypatch: pytest.MonkeyPatch
+    train: Path, hr_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = TrainingCrops(train, 32, "bicubic")
     expected = whole.batch(0, 12)
     monkeypatch.setattr("tadsr.data.dataset.MEMORY", 64 * 80 * 3)  # room for the first image
     tight = TrainingCrops(train, 32, "bicubic")
     assert torch.equal(tight.batch(0, 12).hr, expected.hr)
-    (train / "hr" / "p0.png").write_bytes(b"gone")
-    (train / "hr" / "p1.png").write_bytes(b"gone")
+    (hr_folder / "p0.png").write_bytes(b"gone")
+    (hr_folder / "p1.png").write_bytes(b"gone")
     assert torch.equal(whole.batch(0, 12).hr, expected.hr)  # all in memory
     with pytest.raises(DataError, match=r"p[01]\.png"):
         tight.batch(0, 12)
@@ -101,12 +101,12 @@ def test_every_image_once_per_epoch_in_changing_order(photos: Path) -> None:
     assert other not in epochs[:1]
 
 
-def test_crops_are_cut_from_the_image_flipped_or_not(train: Path) -> None:
+def test_crops_are_cut_from_the_image_flipped_or_not(train: Path, hr_folder: Path) -> None:
     crops = TrainingCrops(train, 32, "bicubic")
     batch = crops.batch(0, 24)
     flipped, places = 0, set()
     for name, hr in zip(batch.names, batch.hr, strict=True):
-        image = read_rgb(train / "hr" / f"{name}.png")
+        image = read_rgb(hr_folder / f"{name}.png")
         crop = ((hr + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).numpy()
         windows = np.lib.stride_tricks.sliding_window_view(image, (32, 32, 3))[:, :, 0]
         straight = np.argwhere((windows == crop).all(axis=(2, 3, 4)))
@@ -182,7 +182,7 @@ def test_load_pairs(hr_folder: Path, train: Path, tmp_path: Path) -> None:
 
 
 def test_mistakes_are_named(train: Path) -> None:
-    with pytest.raises(DataError, match=r"p1\.png: 48x64 is smaller than the crop of 64"):
+    with pytest.raises(DataError, match=r"p1\.png: 49x67 is smaller than the crop of 64"):
         TrainingCrops(train, 64, "bicubic")
     with pytest.raises(ValueError, match="multiple of 4"):
         TrainingCrops(train, 30, "bicubic")

@@ -258,6 +258,34 @@ def test_copies_of_training_images_are_found(picture: Picture, tmp_path: Path) -
     assert shared_images(tmp_path / "train", tmp_path / "real") == []
 
 
+def test_training_images_of_a_folder_stay_where_they_are(
+    hr_folder: Path, picture: Picture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.fromarray(picture(40, 60)).save(hr_folder / "turned.jpg", exif=_turned())
+    spec = _folder_spec(hr_folder, crop=32)
+    frame = build_dataset("train", spec, tmp_path / "small")
+    assert not (tmp_path / "small" / "hr").exists()
+    assert [Path(path) for path in frame["hr"]] == sorted(hr_folder.iterdir())
+    row = frame.set_index("image").loc["turned"]
+    assert (row["hr_height"], row["hr_width"]) == read_rgb(row["hr"]).shape[:2] == (60, 40)
+    monkeypatch.setattr("tadsr.data.sources.DECODED", 1)
+    large = build_dataset("train", spec, tmp_path / "large")
+    assert set(large["hr_sha256"]) == {""}
+    assert list(large["hr_file_sha256"]) == list(frame["hr_file_sha256"])
+    for folder in ("small", "large"):
+        assert verify_dataset(tmp_path / folder) == dataset_content(tmp_path / folder)
+    write_png(hr_folder / "p0.png", picture(70, 80, 9))
+    for folder in ("small", "large"):
+        with pytest.raises(CorruptionError, match=r"p0\.png"):
+            verify_dataset(tmp_path / folder)
+
+
+def _turned() -> Image.Exif:
+    exif = Image.Exif()
+    exif[274] = 6
+    return exif
+
+
 def test_lr_only_keeps_native_pixels(picture: Picture, tmp_path: Path) -> None:
     native = picture(51, 33)
     write_png(tmp_path / "in" / "x.png", native)
@@ -287,7 +315,7 @@ def test_photos_with_size_and_limit(tmp_path: Path) -> None:
 
 def test_unusable_images_are_named(hr_folder: Path, picture: Picture, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with pytest.raises(DataError, match=r"p1\.png: 48x64 pixels .* smaller than 64"):
+    with pytest.raises(DataError, match=r"p1\.png: 49x67 pixels .* smaller than 64"):
         build_dataset("train", _folder_spec(hr_folder, crop=64), out)
     large = build_dataset("train", _folder_spec(hr_folder, crop=64, skip_small=True), out)
     assert list(large["image"]) == ["p0"]
