@@ -21,7 +21,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 
 from tadsr.config import Experiment
 from tadsr.plan.estimates import Estimates
@@ -53,12 +55,14 @@ def load(args: argparse.Namespace) -> Experiment:
     """The experiment with photographs for images and so many pairs as one batch takes."""
     degradation = Experiment.load(args.experiment).data.train.degradation
     crop = Experiment.load(args.experiment).data.train.crop
-    photos = f"kind: photos, degradation: {degradation}, crop: {crop}"
+    photos = (
+        f"kind: folder, path: {args.folder / 'photos'}, degradation: {degradation}, crop: {crop}"
+    )
     return Experiment.load(
         args.experiment,
         [
-            f"data.train={{{photos}, split: train}}",
-            f"data.val={{{photos}, split: val}}",
+            f"data.train={{{photos}}}",
+            f"data.val={{{photos}}}",
             f"targets={{mode: stored, pairs: {args.batch}, val_pairs: 1, batch_size: 1}}",
             f"student.training.images={args.batch}",
             f"student.training.batch_size={args.batch}",
@@ -69,9 +73,16 @@ def load(args: argparse.Namespace) -> Experiment:
 
 def prepare(args: argparse.Namespace) -> None:
     """The data sets, and a teacher of the published structure."""
+    from tadsr.data.images import write_png
     from tadsr.data.manifest import build_dataset
+    from tadsr.data.photos import photo_paths
     from tadsr.training.models import save_pipeline
 
+    for photo in photo_paths("train"):  # some are smaller than the crop of faces
+        pixels = Image.fromarray(photo.read())
+        factor = max(1.0, 520 / min(pixels.size))
+        larger = pixels.resize((round(factor * pixels.width), round(factor * pixels.height)))
+        write_png(args.folder / "photos" / f"{photo.name}.png", np.array(larger))
     experiment = load(args)
     for role in ("train", "val"):
         build_dataset(role, experiment.data.all()[role], args.folder / role, experiment.data.scale)
