@@ -33,8 +33,9 @@ VQ_PARAMETERS = {4: 55_322_782, 8: 83_705_115}
 VQ_CHANNELS = {4: 3, 8: 8}
 """Of the published codecs; that of the face model (factor 8) is inferred."""
 
-ACTIVATION_BYTES_PER_FLOP = 0.02
-"""Kept for the backward pass per FLOP of the forward pass; benchmarks/full_size.py measures it."""
+ACTIVATION_BYTES_PER_FLOP = 0.004
+"""Kept for the backward pass per FLOP of the forward pass; measured at full size as the
+difference between batches of 1 and 3 (benchmarks/full_size.py --batch)."""
 
 
 @dataclass(frozen=True)

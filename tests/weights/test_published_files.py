@@ -47,7 +47,8 @@ def get() -> Present | Missing:
 def test_the_first_download_is_recorded_and_later_ones_must_equal_it(
     mirror: Server, home: Path, legacy: bool
 ) -> None:
-    mirror.body = checkpoint(1.0, legacy=legacy)
+    # Kept, for torch's older format writes memory addresses: no two files of it are equal.
+    mirror.body = original = checkpoint(1.0, legacy=legacy)
     first = get()
     assert isinstance(first, Present), str(first)
     assert first.verified is None, "nobody official has said what it should be"
@@ -61,7 +62,7 @@ def test_the_first_download_is_recorded_and_later_ones_must_equal_it(
     assert isinstance(other, Missing)
     assert "recorded on" in str(other)
     assert not first.path.exists()
-    mirror.body = checkpoint(1.0, legacy=legacy)
+    mirror.body = original
     assert isinstance(get(), Present)
     assert file_digest(NAME) == digest
 
