@@ -8,8 +8,8 @@ from tadsr.commands.common import add_experiment_arguments, load_plan
 from tadsr.config.experiment import Cell
 from tadsr.config.student import TrainingSpec
 from tadsr.plan import Plan
-from tadsr.plan.estimates import CPU_CORE_FLOPS, GPU_FLOPS, Estimates
-from tadsr.plan.jobs import STAGES, image_count
+from tadsr.plan.estimates import CPU_CORE_FLOPS, GPU_FLOPS, Estimates, image_count
+from tadsr.plan.jobs import STAGES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,13 +69,12 @@ def target_lines(plan: Plan) -> list[str]:
     for job in plan.stage("targets"):
         spec = plan.targets(job.name)
         images = plan.experiment.student.training.images
-        stored = spec.pairs if spec.mode == "stored" else 0
-        disk = _bytes((stored + spec.val_pairs) * estimates.pair_bytes())
+        disk = _bytes((spec.stored_pairs + spec.val_pairs) * estimates.pair_bytes())
         lines.append(
             f"pool {job.name}: {spec.pairs} pairs {spec.mode} ({disk} on disk), "
             f"each used {images / spec.pairs:.1f} times by a student"
         )
-        if not stored:
+        if not spec.stored_pairs:
             whole = _bytes(spec.pairs * estimates.pair_bytes())
             lines.append(f"  stored, they would take {whole}")
     return lines
@@ -87,12 +86,13 @@ def memory_lines(plan: Plan) -> list[str]:
     network = estimates.network
     lines = [f"network: {network.parameters / 1e6:.1f} M parameters, {network.forward / 1e9:.2f} "
              f"GFLOP a forward pass on a {estimates.side}x{estimates.side} latent"]  # fmt: skip
+    students = {variant: cell.student for variant, cell in _cells(plan).items()}
     needs = {
-        variant: estimates.student_memory(cell.student, cell.student.training.batch_size)
-        for variant, cell in _cells(plan).items()
+        variant: estimates.student_memory(student, student.training.batch_size)
+        for variant, student in students.items()
     }
     variant, (fixed, activations) = max(needs.items(), key=lambda item: sum(item[1]))
-    batch = _cells(plan)[variant].student.training.batch_size
+    batch = students[variant].training.batch_size
     lines.append(
         f"memory: about {_bytes(fixed + activations)} for '{variant}', the most demanding "
         f"(networks and optimiser {_bytes(fixed)}, activations of {batch} images "

@@ -111,3 +111,8 @@ class TargetsSpec(Config):
     seed: Seed = 0
     batch_size: Positive = 16
     threads: Positive = 2
+
+    @property
+    def stored_pairs(self) -> int:
+        """Training pairs on disk."""
+        return self.pairs if self.mode == "stored" else 0

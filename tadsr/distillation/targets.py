@@ -74,7 +74,7 @@ def make_targets(
     with reproducible(spec.threads), torch.no_grad():
         pipeline = load_frozen(teacher_model, device)
         for done in _shards(spec, pipeline, train, val, data, folder, device):
-            progress(done, _stored(spec) + spec.val_pairs)
+            progress(done, spec.stored_pairs + spec.val_pairs)
         start = _single_step_error(pipeline, validation_pairs(folder), device)
     return {
         "pairs": float(spec.pairs),
@@ -142,11 +142,6 @@ def batched(numbers: list[int], size: int) -> Iterator[list[int]]:
         yield numbers[start : start + size]
 
 
-def _stored(spec: TargetsSpec) -> int:
-    """Training pairs on disk."""
-    return spec.pairs if spec.mode == "stored" else 0
-
-
 def _crops(spec: TargetsSpec, train: Path, data: DataSpec) -> TrainingCrops:
     """The crops of a pool: number i belongs to pair i."""
     crop, degradation = crop_settings(data.train)
@@ -159,7 +154,7 @@ def _shards(
 ) -> Iterator[int]:  # fmt: skip
     """Write one missing file at a time, yielding the pairs done so far."""
     crops = _crops(spec, train, data)
-    for start in range(0, _stored(spec), SHARD_PAIRS):
+    for start in range(0, spec.stored_pairs, SHARD_PAIRS):
         count = min(SHARD_PAIRS, spec.pairs - start)
         path = folder / shard_file(start // SHARD_PAIRS)
         if not path.is_file():
@@ -174,7 +169,7 @@ def _shards(
         # Noise of its own: pair i must not meet the noise that training pair i was learnt with.
         answers = _answers(spec, pipeline, _slices(fixed), 0, spec.val_pairs, device, VAL_AXIS)
         save_tensors(path, answers, {})
-    yield _stored(spec) + spec.val_pairs
+    yield spec.stored_pairs + spec.val_pairs
 
 
 def _answers(

@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tadsr.config.data import DatasetSpec
 from tadsr.config.experiment import Cell, Experiment
 from tadsr.config.published import PUBLISHED
 from tadsr.config.student import TargetsSpec
 from tadsr.errors import ConfigError, TadsrError
 from tadsr.files import digest_json
 from tadsr.plan import recipes
-from tadsr.plan.estimates import CPU_CORE_FLOPS, Estimates
+from tadsr.plan.estimates import CPU_CORE_FLOPS, TYPICAL_SIDE, Estimates, image_count
 
 STAGES = ("data", "weights", "teacher", "targets", "student", "evaluate", "compare", "report",
           "publish")  # fmt: skip
@@ -28,11 +27,6 @@ MANY_JOBS = ("targets", "student", "evaluate")
 
 SECONDS_PER_SCORED_IMAGE = 0.4
 """Of all metrics on one image of 256x256, one laptop core."""
-PHOTOS_PER_SPLIT = {"train": 8, "val": 2, "test": 4}
-TYPICAL_SIDE = 256
-"""HR pixels assumed where `size` does not say."""
-TYPICAL_COUNT = 20
-"""Images assumed where neither preset nor limit says."""
 
 
 @dataclass(frozen=True)
@@ -163,10 +157,11 @@ class Plan:
 
 
 def _jobs(experiment: Experiment) -> list[Job]:
-    jobs = [_data_job(experiment), _weights_job(experiment), _teacher_job(experiment)]
-    jobs += _target_jobs(experiment)
-    students = _student_jobs(experiment)
-    evaluations = _evaluate_jobs(experiment, students)
+    estimates = Estimates(experiment)
+    jobs = [_data_job(experiment), _weights_job(experiment), _teacher_job(estimates)]
+    jobs += _target_jobs(estimates)
+    students = _student_jobs(estimates)
+    evaluations = _evaluate_jobs(estimates, students)
     jobs += [*students, *evaluations, *_closing_jobs(experiment, evaluations)]
     return jobs
 
@@ -212,30 +207,30 @@ def _weights_job(experiment: Experiment) -> Job:
     return Job("weights", "weights", tuple(names), (), digest_json(names), start=1)
 
 
-def _teacher_job(experiment: Experiment) -> Job:
+def _teacher_job(estimates: Estimates) -> Job:
+    experiment = estimates.experiment
     training = experiment.teacher.training
     images = 0 if experiment.teacher.imported else training.images
     return Job("teacher", "teacher", ("teacher",), ("data",), recipes.teacher(experiment).digest,
-               training.threads, flops=images * Estimates(experiment).teacher_image())  # fmt: skip
+               training.threads, flops=images * estimates.teacher_image())  # fmt: skip
 
 
-def _target_jobs(experiment: Experiment) -> list[Job]:
+def _target_jobs(estimates: Estimates) -> list[Job]:
+    experiment = estimates.experiment
     found: dict[str, Job] = {}
-    estimates = Estimates(experiment)
     for variant in experiment.variants:
         targets = experiment.cell(variant, experiment.seeds[0]).targets
         name = recipes.pool_name(experiment, targets)
-        stored = targets.pairs if targets.mode == "stored" else 0
         found[name] = Job(
             "targets", name, (name,), ("teacher",), recipes.pool(experiment, targets).digest,
-            targets.threads, flops=(stored + targets.val_pairs) * estimates.answer(),
+            targets.threads, flops=(targets.stored_pairs + targets.val_pairs) * estimates.answer(),
         )  # fmt: skip
     return list(found.values())
 
 
-def _student_jobs(experiment: Experiment) -> list[Job]:
+def _student_jobs(estimates: Estimates) -> list[Job]:
+    experiment = estimates.experiment
     jobs = []
-    estimates = Estimates(experiment)
     for variant in experiment.variants:
         cells = [experiment.cell(variant, seed) for seed in experiment.seeds]
         for name, group in _grouped(experiment, variant, cells):
@@ -258,29 +253,23 @@ def _grouped(
     return [(variant, cells)]
 
 
-def image_count(spec: DatasetSpec) -> int:
-    """How many images a data set will hold, as far as its settings tell."""
-    if spec.kind == "photos":
-        return min(spec.limit or 99, PHOTOS_PER_SPLIT[spec.split or "test"])
-    return min(spec.limit or spec.count or TYPICAL_COUNT, spec.count or 10**9)
-
-
-def _evaluate_jobs(experiment: Experiment, students: list[Job]) -> list[Job]:
+def _evaluate_jobs(estimates: Estimates, students: list[Job]) -> list[Job]:
     """One process per student job, and one for all models that are not students."""
     common = ("data", "weights")
     jobs = []
-    models = experiment.evaluation.models
+    models = estimates.experiment.evaluation.models
     if models:
         needs_teacher = any(model.startswith("teacher-") for model in models)
         inputs = (*common, "teacher") if needs_teacher else common
-        jobs.append(_evaluate_job(experiment, "baselines", models, inputs))
+        jobs.append(_evaluate_job(estimates, "baselines", models, inputs))
     for job in students:
-        jobs.append(_evaluate_job(experiment, job.name, job.cells, (*common, job.id)))
+        jobs.append(_evaluate_job(estimates, job.name, job.cells, (*common, job.id)))
     return jobs
 
 
-def _evaluate_job(experiment: Experiment, name: str, upscalers: tuple[str, ...],
+def _evaluate_job(estimates: Estimates, name: str, upscalers: tuple[str, ...],
                   inputs: tuple[str, ...]) -> Job:  # fmt: skip
+    experiment = estimates.experiment
     tests = experiment.data.test
     digest = digest_json({
         "metrics": recipes.metrics(experiment.evaluation.specs()),
@@ -289,14 +278,12 @@ def _evaluate_job(experiment: Experiment, name: str, upscalers: tuple[str, ...],
         "datasets": list(tests),
         "upscalers": list(upscalers),
     })  # fmt: skip
-    estimates = Estimates(experiment)
-    sizes = [image_count(spec) * (spec.size or TYPICAL_SIDE) ** 2 for spec in tests.values()]
-    flops = sum(
-        estimates.upscale(pixels, recipes.steps_of(upscaler))
-        for upscaler in upscalers if upscaler != "bicubic" for pixels in sizes
-    )  # fmt: skip
-    images = sum(image_count(spec) for spec in tests.values())
-    start = 8 + SECONDS_PER_SCORED_IMAGE * len(upscalers) * images
+    counts = [image_count(spec) for spec in tests.values()]
+    sides = [spec.size or TYPICAL_SIDE for spec in tests.values()]
+    pixels = sum(count * side**2 for count, side in zip(counts, sides, strict=True))
+    flops = sum(estimates.upscale(pixels, recipes.steps_of(name))
+                for name in upscalers if name != "bicubic")  # fmt: skip
+    start = 8 + SECONDS_PER_SCORED_IMAGE * len(upscalers) * sum(counts)
     return Job("evaluate", name, upscalers, inputs, digest, experiment.evaluation.threads, start,
                flops)  # fmt: skip
 

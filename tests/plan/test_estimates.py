@@ -9,13 +9,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from tadsr.config import Experiment
 from tadsr.config.teacher import NETWORKS
 from tadsr.models import LatentDiscriminator, SwinUNet2DModel, VQCodec
-from tadsr.plan.estimates import (
-    VQ_FLOPS,
-    VQ_PARAMETERS,
-    Estimates,
-    discriminator_cost,
-    network_cost,
-)
+from tadsr.plan.estimates import VQ_FLOPS, VQ_PARAMETERS, Estimates
+from tadsr.plan.operations import discriminator_cost, network_cost
 from tests.conftest import REPOSITORY
 
 PAPER = REPOSITORY / "ablations" / "paper.yaml"
