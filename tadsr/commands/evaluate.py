@@ -18,8 +18,9 @@ from tadsr.commands.common import (
 )
 from tadsr.config.published import PUBLISHED
 from tadsr.errors import TadsrError
-from tadsr.files import Lock, digest_files, remove_leftovers, sha256_file
+from tadsr.files import Lock, remove_leftovers, sha256_file
 from tadsr.plan import Plan, recipes
+from tadsr.plan.artefacts import pipeline_content
 from tadsr.plan.receipts import content_of, current_card
 from tadsr.runs.folder import lock_path
 from tadsr.weights import file_digest as weights_digest
@@ -119,7 +120,7 @@ def pipeline_digest(plan: Plan, name: str) -> str:
             f"evaluation.pipelines.{name}: {folder} holds no saved pipeline (model_index.json); "
             "`tadsr weights pipeline` makes one from published weights"
         )
-    return digest_files(folder, ("*.safetensors", "*.json"))
+    return pipeline_content(folder)
 
 
 def upscaler_factory(plan: Plan, name: str, device: str) -> Callable[[], Upscaler]:

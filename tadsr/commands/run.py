@@ -155,12 +155,11 @@ def require_models(plan: Plan) -> None:
     """
     from tadsr.weights import Missing, status
 
-    lacking = [name for name in plan.model_weights() if isinstance(status(name), Missing)]
+    found = [status(name) for name in plan.model_weights()]
+    lacking = [str(state) for state in found if isinstance(state, Missing)]
     if lacking:
         raise TadsrError(
-            f"experiment {plan.experiment.name}: weights that are not here: {', '.join(lacking)}; "
-            f"get them with `tadsr weights fetch {' '.join(lacking)}`, or take the models out of "
-            "evaluation.models"
+            f"experiment {plan.experiment.name}: {'; '.join(lacking)}; or name other models"
         )
 
 

@@ -15,9 +15,9 @@ from tadsr.commands.common import (
     selected_jobs,
 )
 from tadsr.errors import TadsrError
-from tadsr.files import digest_files, sha256_file
+from tadsr.files import sha256_file
 from tadsr.plan import Plan, recipes
-from tadsr.plan.artefacts import model_content
+from tadsr.plan.artefacts import model_content, pipeline_content
 from tadsr.plan.receipts import content_of
 from tadsr.runs import Run
 from tadsr.weights import Missing, file_digest, status
@@ -99,7 +99,7 @@ def _digest(named: tuple[str, str]) -> tuple[str, str]:
         if path.is_file():
             return role, sha256_file(path)
         if path.is_dir():
-            return role, digest_files(path, ("*.safetensors", "*.json"))
+            return role, pipeline_content(path)
         raise TadsrError(f"teacher: {role} '{name}': no such file or folder; check the path")
     found = status(name)
     if isinstance(found, Missing):

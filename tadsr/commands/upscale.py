@@ -9,9 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,11 +108,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _work(args: argparse.Namespace, model: Path, tasks: list[Task]) -> Progress:
+    from tadsr.pipeline.pipeline import neighbours
+
     sizes = {task: _size(task) for task in tasks}
     progress = Progress(len(tasks), sum(width * height for width, height in sizes.values()))
     pipeline = _load(args, model)
     progress.started = time.monotonic()
-    for batch in _batches(tasks, sizes, args.batch):
+    for batch in neighbours(tasks, sizes.__getitem__, args.batch):
         _make(args, pipeline, batch, sizes, progress)
     return progress
 
@@ -141,20 +141,13 @@ def _load(args: argparse.Namespace, model: Path) -> TADSRPipeline:
 
 def _size(task: Task) -> Size:
     """(width, height) as the header says; a file without one fails later, with its reason."""
-    from tadsr.data.pictures import picture_size
+    from tadsr.data.images import read_size
 
     try:
-        return picture_size(task.source)
+        height, width = read_size(task.source)
     except DataError:
         return (0, 0)
-
-
-def _batches(tasks: list[Task], sizes: dict[Task, Size], most: int) -> Iterator[list[Task]]:
-    """Neighbours of one size, at most `most` together."""
-    for _, group in groupby(tasks, key=sizes.__getitem__):
-        neighbours = list(group)
-        for start in range(0, len(neighbours), most):
-            yield neighbours[start : start + most]
+    return width, height
 
 
 def _make(

@@ -91,9 +91,9 @@ def hash_words(entry: WeightFile, found: Present | Missing) -> str:
 
 def fetch_weights(args: argparse.Namespace) -> int:
     """Fetch the named files; exit code 1 if one could not be had."""
-    from tadsr.weights import METRIC_WEIGHTS, Present, fetch
+    from tadsr.weights import METRIC_WEIGHTS, Present, canonical_name, fetch
 
-    names = catalogue_names(args.names, "fetch") or list(METRIC_WEIGHTS)
+    names = [canonical_name(name) for name in args.names] or list(METRIC_WEIGHTS)
     found = fetch(names, progress=DownloadProgress(), force=True)
     for name, state in found.items():
         print(f"{name}: {'here: ' + str(state.path) if isinstance(state, Present) else state}")
@@ -105,9 +105,9 @@ def fetch_weights(args: argparse.Namespace) -> int:
 
 def verify_weights(args: argparse.Namespace) -> int:
     """Digest anew what is here; exit code 1 if something is not what it should be."""
-    from tadsr.weights import CATALOG, Present, status, verify
+    from tadsr.weights import CATALOG, Present, canonical_name, status, verify
 
-    names = catalogue_names(args.names, "verify") or list(CATALOG)
+    names = [canonical_name(name) for name in args.names] or list(CATALOG)
     wrong = verify(names)
     for name in names:
         found = status(name)
@@ -124,18 +124,6 @@ def verify_weights(args: argparse.Namespace) -> int:
             f"not what they should be: {', '.join(wrong)}; delete and fetch them again"
         )
     return 0
-
-
-def catalogue_names(names: list[str], action: str) -> list[str]:
-    """Names in the catalogue's spelling; a published file's own name is fine too."""
-    from tadsr.weights import CATALOG, canonical_name
-
-    spelt = [canonical_name(name) for name in names]
-    for name in spelt:
-        if name not in CATALOG:
-            known = nearest(name, list(CATALOG))
-            raise ConfigError(f"tadsr weights {action}: no '{name}': {known}")
-    return spelt
 
 
 def import_weights(args: argparse.Namespace) -> int:

@@ -31,6 +31,9 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000")
 ORIENTATION = 274  # EXIF tag; 5 to 8 swap height and width
 BITS_PER_SAMPLE, PLANAR_CONFIGURATION = 258, 284  # TIFF tags
 
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in grey (ITU-R BT.601), as Pillow converts."""
+
 RGB8 = NDArray[np.uint8]
 
 
@@ -131,10 +134,15 @@ def _upright_rgb(path: Path, image: Image.Image) -> RGB8:
         levels = ((grey + 128) // 257).astype(np.uint8)
         return np.repeat(levels[:, :, None], 3, axis=2)
     if upright.has_transparency_data:
-        layer = upright.convert("RGBA")
-        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
-        upright = Image.alpha_composite(white, layer)
+        upright = on_white(upright)
     return np.array(upright.convert("RGB"))
+
+
+def on_white(image: Image.Image) -> Image.Image:
+    """A picture with transparency laid on white, the page most pictures are shown on."""
+    layer = image.convert("RGBA")
+    white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+    return Image.alpha_composite(white, layer)
 
 
 def sixteen_bit(path: Path, image: Image.Image) -> NDArray[np.uint16]:

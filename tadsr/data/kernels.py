@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from scipy.fft import next_fast_len
 from scipy.special import j1
 
+from tadsr.data.resize import reflected
+
 Range = tuple[float, float]
 Shape = Literal["gaussian", "generalised", "plateau"]
 Kernel = NDArray[np.float64]
@@ -127,7 +129,7 @@ def _reflect(images: torch.Tensor, pad: int) -> torch.Tensor:
     height, width = images.shape[-2:]
     if min(height, width) > pad:
         return F.pad(images, (pad, pad, pad, pad), mode="reflect")
-    rows, columns = (_reflected(n, pad).to(images.device) for n in (height, width))
+    rows, columns = (reflected(n, -pad, n + pad, images.device) for n in (height, width))
     return images[..., rows, :][..., columns]
 
 
@@ -152,10 +154,3 @@ def _beta(rng: np.random.Generator, limits: Range) -> float:
     return float(
         rng.uniform(min(low, 1), 1) if rng.random() < 0.5 else rng.uniform(1, max(high, 1))
     )
-
-
-def _reflected(length: int, pad: int) -> torch.Tensor:
-    """Indices -pad .. length+pad-1 reflected without repeating the edge, at any `pad`."""
-    period = max(2 * (length - 1), 1)
-    index = torch.remainder(torch.arange(-pad, length + pad), period)
-    return torch.where(index < length, index, period - index)

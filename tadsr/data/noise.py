@@ -14,8 +14,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import gammaln, xlogy
 
-LUMA = (0.299, 0.587, 0.114)
-"""ITU-R BT.601 weights of R, G, B."""
+from tadsr.data.images import LUMA
 
 
 def gaussian_noise(image: torch.Tensor, seed: int, sigma: float, grey: bool) -> torch.Tensor:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps
 
-from tadsr.data.images import MAX_PIXELS, opened, sixteen_bit
+from tadsr.data.images import MAX_PIXELS, on_white, opened, sixteen_bit
 from tadsr.errors import DataError
 from tadsr.files import atomic_path
 
@@ -127,9 +127,7 @@ def write_picture(path: Path | str, image: Image.Image) -> None:
     options = WRITERS[path.suffix.lower()]
     if options["format"] == "JPEG" and image.has_transparency_data:
         profile = image.info.get("icc_profile")
-        layer = image.convert("RGBA")
-        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(white, layer).convert("RGB" if image.mode != "LA" else "L")
+        image = on_white(image).convert("RGB" if image.mode != "LA" else "L")
         image.info["icc_profile"] = profile
     content = io.BytesIO()
     try:
@@ -142,16 +140,6 @@ def write_picture(path: Path | str, image: Image.Image) -> None:
         ) from error
     with atomic_path(path) as temporary:
         temporary.write_bytes(content.getbuffer())
-
-
-def picture_size(path: Path | str) -> tuple[int, int]:
-    """(width, height) as stored, from the header alone.
-
-    Raises:
-        DataError: no picture, or too large a one.
-    """
-    with opened(path) as image:
-        return image.size
 
 
 def _grey(values: Levels) -> Picture:

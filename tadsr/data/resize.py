@@ -88,6 +88,18 @@ def _matrix(
     return matrix.to(device=device, dtype=dtype)
 
 
+def reflected(
+    length: int, start: int, stop: int, device: torch.device | str = "cpu"
+) -> torch.Tensor:
+    """Indices of positions `start` to `stop - 1`, reflected into 0..length-1 at any distance.
+
+    The edge is not repeated; a single pixel stands for all.
+    """
+    period = max(2 * (length - 1), 1)
+    index = torch.remainder(torch.arange(start, stop, device=device), period)
+    return torch.where(index < length, index, period - index)
+
+
 def bicubic_lr(levels: torch.Tensor, scale: int = 4) -> torch.Tensor:
     """Shrink (N, C, H, W) uint8 levels by `scale` to uint8, rounded half to even.
 

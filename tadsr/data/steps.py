@@ -85,39 +85,44 @@ class Resize(Step):
 
 
 @dataclass(frozen=True)
-class GaussianNoise(Step):
-    """Noise of standard deviation `sigma` in [0, 1] units; clamped to [0, 1] after it."""
+class Noise(Step):
+    """Noise of its own for each image; clamped to [0, 1] after it."""
+
+    @abstractmethod
+    def of(self, image: torch.Tensor) -> torch.Tensor:
+        """The noise of a (3, H, W) image: (3, H, W), or (1, H, W) for all channels."""
+
+    @staticmethod
+    def run(images: torch.Tensor, steps: Sequence[Noise]) -> torch.Tensor:
+        """Add to each image its own noise."""
+        noisy = [image + step.of(image) for image, step in zip(images, steps, strict=True)]
+        return torch.stack(noisy).clamp_(0, 1)
+
+
+@dataclass(frozen=True)
+class GaussianNoise(Noise):
+    """Noise of standard deviation `sigma` in [0, 1] units."""
 
     seed: int
     sigma: float
     grey: bool
 
-    @staticmethod
-    def run(images: torch.Tensor, steps: Sequence[GaussianNoise]) -> torch.Tensor:
-        """Add to each image its own noise."""
-        noisy = [
-            image + gaussian_noise(image, step.seed, step.sigma, step.grey)
-            for image, step in zip(images, steps, strict=True)
-        ]
-        return torch.stack(noisy).clamp_(0, 1)
+    def of(self, image: torch.Tensor) -> torch.Tensor:
+        """See `Noise`."""
+        return gaussian_noise(image, self.seed, self.sigma, self.grey)
 
 
 @dataclass(frozen=True)
-class PoissonNoise(Step):
-    """Shot noise times `scale`; clamped to [0, 1] after it."""
+class PoissonNoise(Noise):
+    """Shot noise times `scale`."""
 
     seed: int
     scale: float
     grey: bool
 
-    @staticmethod
-    def run(images: torch.Tensor, steps: Sequence[PoissonNoise]) -> torch.Tensor:
-        """Add to each image its own noise."""
-        noisy = [
-            image + step.scale * poisson_noise(image, step.seed, step.grey)
-            for image, step in zip(images, steps, strict=True)
-        ]
-        return torch.stack(noisy).clamp_(0, 1)
+    def of(self, image: torch.Tensor) -> torch.Tensor:
+        """See `Noise`."""
+        return self.scale * poisson_noise(image, self.seed, self.grey)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import torch
 
 from tadsr.config.metrics import MetricSpec
 from tadsr.errors import ConfigError, DataError, nearest
+from tadsr.metrics.arithmetic import exact_arithmetic
 from tadsr.metrics.card import MetricCard, make_card
 from tadsr.metrics.sets import FEATURES, InceptionStatistics, SetMetric
 from tadsr.weights import Missing, Present, activate, status
@@ -72,7 +73,7 @@ class Metric:
                     "the reference must be 4 times the LR image"
                 )
             images.append(self._prepare(hr, "reference"))
-        with _exact_arithmetic(self.device):
+        with exact_arithmetic(self.device):
             try:
                 value = float(self._network(*images))
             except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
@@ -245,24 +246,6 @@ def _quiet() -> Iterator[None]:
     logging.getLogger("pyiqa").setLevel(logging.WARNING)
     with contextlib.redirect_stdout(io.StringIO()):
         yield
-
-
-@contextlib.contextmanager
-def _exact_arithmetic(device: torch.device) -> Iterator[None]:
-    """float32 as it is written: no autocast, no TF32, deterministic kernels, no gradients."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        with (
-            torch.no_grad(),
-            torch.autocast(device.type, enabled=False),
-            torch.backends.cudnn.flags(
-                enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-            ),
-        ):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(before)
 
 
 def _size(image: torch.Tensor) -> str:

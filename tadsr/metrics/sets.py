@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from tadsr.config.metrics import MetricSpec
 from tadsr.errors import DataError
+from tadsr.metrics.arithmetic import exact_arithmetic
 from tadsr.metrics.card import MetricCard
 
 FEATURES = 2048
@@ -87,7 +88,7 @@ class SetMetric:
 
         resized = ResizeDataset([str(path) for path in images], mode="clean")
         rows = []
-        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+        with exact_arithmetic(self.device):
             for done in range(len(images)):
                 progress(done)
                 # Levels to about [-1, 1], as the network was trained.

@@ -13,15 +13,13 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from tadsr.data.images import to_uint8
+from tadsr.data.images import LUMA, to_uint8
 from tadsr.data.pictures import Picture, picture_from_array, picture_from_pil, read_picture
-from tadsr.data.resize import bicubic
+from tadsr.data.resize import bicubic, reflected
 from tadsr.errors import ConfigError, DataError, nearest
 
 ImageInput = Image.Image | Path | str | NDArray[Any] | Tensor
 OUTPUT_TYPES = ("pil", "np", "pt")
-LUMA = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue in grey (ITU-R BT.601), as Pillow converts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,13 +159,6 @@ def reflect(image: Tensor, height: int, width: int) -> Tensor:
 
     Works from one pixel, which is repeated.
     """
-    rows = _folded(image.shape[-2], height, image.device)
-    columns = _folded(image.shape[-1], width, image.device)
+    rows = reflected(image.shape[-2], 0, height, image.device)
+    columns = reflected(image.shape[-1], 0, width, image.device)
     return image[..., rows, :][..., columns]
-
-
-def _folded(length: int, target: int, device: torch.device) -> Tensor:
-    """Source index of each of `target` positions under reflection without repeating the edge."""
-    period = max(2 * (length - 1), 1)
-    position = torch.arange(target, device=device) % period
-    return torch.where(position < length, position, period - position)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from diffusers import DiffusionPipeline
@@ -30,6 +30,8 @@ from tadsr.pipeline.inputs import (
 from tadsr.pipeline.tiling import Tiles, choose_overlap
 
 logging.disable_progress_bar()  # of "loading components", which takes no time here
+
+T = TypeVar("T")
 
 SEED = 12345
 """Of the noise when no generator is given, as in the papers."""
@@ -146,7 +148,7 @@ class TADSRPipeline(DiffusionPipeline):  # type: ignore[misc]
         steps = num_inference_steps or self.scheduler.num_train_timesteps
         random_steps = 0 if deterministic else steps - 1
         outputs: list[Any] = []
-        for batch in _batches(sources, batch_size):
+        for batch in neighbours(sources, _kind, batch_size):
             colours = torch.stack([source.colour for source in batch])
             padded = self._padded(colours)
             noise = self._noise(padded, generators[len(outputs) :], random_steps)
@@ -238,9 +240,14 @@ def _generators(
     return [given or torch.Generator().manual_seed(SEED)] * pictures
 
 
-def _batches(sources: list[Source], batch_size: int) -> Iterator[list[Source]]:
-    """Neighbours of one size and device together, at most `batch_size`."""
-    for _, group in groupby(sources, key=lambda s: (tuple(s.colour.shape), s.colour.device)):
-        neighbours = list(group)
-        for start in range(0, len(neighbours), batch_size):
-            yield neighbours[start : start + batch_size]
+def neighbours(items: Iterable[T], key: Callable[[T], Any], most: int) -> Iterator[list[T]]:
+    """Runs of neighbouring items with equal keys, in pieces of at most `most`."""
+    for _, group in groupby(items, key=key):
+        run = list(group)
+        for start in range(0, len(run), most):
+            yield run[start : start + most]
+
+
+def _kind(source: Source) -> tuple[torch.Size, torch.device]:
+    """What pictures that run together have in common."""
+    return source.colour.shape, source.colour.device

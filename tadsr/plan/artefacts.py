@@ -9,7 +9,12 @@ from tadsr.files import digest_files
 
 def model_content(folder: Path) -> str:
     """Digest of a trained thing: the files of its `model/` (none for a diverged one)."""
-    return digest_files(folder / "model", ("*.safetensors", "*.json"))
+    return pipeline_content(folder / "model")
+
+
+def pipeline_content(folder: Path) -> str:
+    """Digest of a folder in diffusers layout: weights and settings."""
+    return digest_files(folder, ("*.safetensors", "*.json"))
 
 
 def pool_content(folder: Path) -> str:

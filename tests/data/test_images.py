@@ -245,3 +245,12 @@ def test_list_images(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="holds no picture"):
         list_images(tmp_path / "empty")
+
+
+def test_sizes_come_from_the_header(tmp_path: Path) -> None:
+    Image.new("L", (30, 20)).save(tmp_path / "x.png")
+    content = (tmp_path / "x.png").read_bytes()
+    (tmp_path / "x.png").write_bytes(content[:60])
+    assert read_size(tmp_path / "x.png") == (20, 30)
+    with pytest.raises(DataError, match=r"y\.png"):
+        read_size(tmp_path / "y.png")

@@ -16,7 +16,6 @@ from tadsr.data.pictures import (
     WRITERS,
     picture_from_array,
     picture_from_pil,
-    picture_size,
     read_picture,
     write_picture,
 )
@@ -188,12 +187,3 @@ def test_a_size_the_format_cannot_hold_is_one_line(tmp_path: Path) -> None:
         write_picture(tmp_path / "x.webp", Image.new("RGB", (17000, 1)))
     assert "\n" not in str(info.value)
     assert not list(tmp_path.iterdir())
-
-
-def test_sizes_come_from_the_header(tmp_path: Path) -> None:
-    Image.new("L", (30, 20)).save(tmp_path / "x.png")
-    content = (tmp_path / "x.png").read_bytes()
-    (tmp_path / "x.png").write_bytes(content[:60])
-    assert picture_size(tmp_path / "x.png") == (30, 20)
-    with pytest.raises(DataError, match=r"y\.png"):
-        picture_size(tmp_path / "y.png")
