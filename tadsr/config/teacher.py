@@ -146,5 +146,16 @@ def _published(data: dict[str, Any]) -> dict[str, Any]:
             "of a saved pipeline is given as a path with a slash",
         )  # fmt: skip
     model = PUBLISHED[name]
-    filled = {"network": model.network, "codec": {"kind": "vq", "weights": model.codec}, **data}
-    return {**filled, "schedule": {**model.schedule, **data.get("schedule", {})}}
+    network = NETWORKS[model.network].model_dump(mode="json")
+    codec = {"kind": "vq", "weights": model.codec, "scaling_factor": 1.0}
+    _refuse_others("network", data.get("network"), (model.network, network), name)
+    for key, value in (data.get("codec") or {}).items():
+        _refuse_others(f"codec.{key}", value, (codec.get(key),), name)
+    schedule = {**model.schedule, **data.get("schedule", {})}
+    return {**data, "network": network, "codec": codec, "schedule": schedule}
+
+
+def _refuse_others(key: str, given: Any, own: tuple[Any, ...], name: str) -> None:
+    """A frozen file repeats the teacher's own settings; other ones would not be used."""
+    if given is not None and given not in own:
+        raise mistake_at(key, f"{given!r} is not that of '{name}' ({own[0]!r}); leave it out")

@@ -63,14 +63,19 @@ def assemble(
     )
 
 
-def load_codec(source: str | Path, *, scaling_factor: float = 1.0) -> VQCodec:
-    """A VQ codec by catalogue name, checkpoint or folder in diffusers layout."""
+def load_codec(source: str | Path, *, scaling_factor: float | None = None) -> VQCodec:
+    """A VQ codec by catalogue name, checkpoint or folder in diffusers layout.
+
+    `scaling_factor`: of the latents; None keeps a folder's own, and is 1 for a checkpoint.
+    """
     path = find_weights(source)
-    if path.is_dir():
-        loaded: VQCodec = VQCodec.from_pretrained(path, use_safetensors=True)
-        loaded.eval()
-        return loaded
-    return import_vq_f4(path, scaling_factor=scaling_factor)
+    codec: VQCodec = (
+        VQCodec.from_pretrained(path, use_safetensors=True) if path.is_dir() else import_vq_f4(path)
+    )
+    if scaling_factor is not None:
+        codec.register_to_config(scaling_factor=scaling_factor)
+    codec.eval()
+    return codec
 
 
 def find_weights(source: str | Path) -> Path:

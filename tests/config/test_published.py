@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from tadsr.config import Experiment
+from tadsr.config.loading import freeze
 from tadsr.config.published import PUBLISHED
 from tadsr.errors import ConfigError
+from tadsr.files import write_json
 from tadsr.plan import Plan
 from tests.conftest import REPOSITORY
 
@@ -77,7 +79,13 @@ def test_published_students_stand_beside_the_trained_ones() -> None:
     ("override", "words"),
     [
         ("teacher.weights=resshift-realsr-s15", ["teacher.weights", "resshift-realsrx4-s15-v"]),
-        ("teacher.weights=resshift-faceir-s4", ["teacher.weights", "1 times", "data.scale is 4"]),
+        (
+            "teacher={weights: resshift-faceir-s4}",
+            ["teacher.weights", "1 times", "data.scale is 4"],
+        ),
+        ("teacher={weights: sinsr-v1, codec: {kind: pixel_unshuffle}}", ["codec.kind", "'vq'"]),
+        ("teacher={weights: sinsr-v1, codec: {weights: a/b}}", ["codec.weights", "autoencoder"]),
+        ("teacher={weights: sinsr-v1, network: tiny}", ["teacher.network", "'paper'"]),
         ("teacher.codec={kind: vq}", ["teacher.codec", "autoencoder-vq-f4"]),
         ("teacher.codec.weights=autoencoder-vq-f4", ["teacher.codec", "pixel_unshuffle"]),
         ("evaluation.models=[sinsr]", ["evaluation.models", "sinsr-v"]),
@@ -105,6 +113,13 @@ def test_a_saved_pipeline_may_be_teacher_and_model() -> None:
     there = Experiment.load(DEMO, ["teacher.weights=models/mine"])
     digests = [Plan(e, Path("r")).jobs["teacher"].digest for e in (there, elsewhere)]
     assert digests[0] == digests[1], "a place is no part of a recipe"
+
+
+def test_a_frozen_experiment_repeats_its_teachers_settings(tmp_path: Path) -> None:
+    for path in (PAPER, FACE):
+        experiment = Experiment.load(path)
+        write_json(tmp_path / "experiment.json", freeze(experiment))
+        assert Experiment.load(tmp_path / "experiment.json") == experiment
 
 
 def test_published_facts_agree_with_the_papers() -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tadsr.data import images
-from tadsr.data.images import list_images, read_rgb, to_tensor, to_uint8, write_png
+from tadsr.data.images import list_images, read_rgb, read_size, to_tensor, to_uint8, write_png
 from tadsr.errors import DataError
 
 Picture = Callable[..., NDArray[np.uint8]]
