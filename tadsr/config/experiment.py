@@ -162,6 +162,12 @@ class Experiment(Config):
 
     def _check_models(self) -> None:
         """Refuse models that this experiment cannot run."""
+        published = PUBLISHED.get(self.teacher.weights or "")
+        if published and published.scale != self.data.scale:
+            raise mistake_at(
+                "teacher.weights", f"'{self.teacher.weights}' enlarges {published.scale} times, "
+                f"and data.scale is {self.data.scale}",
+            )  # fmt: skip
         steps = {1, self.teacher.schedule.num_train_timesteps}
         for model in self.evaluation.models:
             if model.startswith("teacher-") and int(model.split("-")[1]) not in steps:
@@ -176,12 +182,6 @@ class Experiment(Config):
         taken = set(self.variants) & set(self.evaluation.pipelines)
         if taken:
             raise mistake_at("evaluation.pipelines", f"'{min(taken)}' is a variant's name")
-        published = PUBLISHED.get(self.teacher.weights or "")
-        if published and published.scale != self.data.scale:
-            raise mistake_at(
-                "teacher.weights", f"'{self.teacher.weights}' enlarges {published.scale} times, "
-                f"and data.scale is {self.data.scale}",
-            )  # fmt: skip
 
     @classmethod
     def load(cls, path: Path | str, overrides: Sequence[str] = ()) -> Experiment:
