@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tadsr.compare.claims import t_interval
+from tadsr.plan.recipes import steps_of
 from tadsr.report.content import ReportContent
 from tadsr.report.table import GAP, Cell, Column, Table
 from tadsr.report.tables import label_cell, lost_note, seeds_cell
@@ -101,9 +102,7 @@ def _upscalers(content: ReportContent) -> tuple[str, ...]:
 
 
 def _evaluations(upscaler: str) -> str:
-    if upscaler == "bicubic":
-        return "0"
-    return upscaler.removeprefix("teacher-") if upscaler.startswith("teacher-") else "1"
+    return "0" if upscaler == "bicubic" else str(steps_of(upscaler))
 
 
 def _slowest_teacher(content: ReportContent) -> str:
@@ -119,9 +118,11 @@ def _seconds_per_image(content: ReportContent, upscaler: str) -> float | None:
 
 
 def _training_cell(content: ReportContent, upscaler: str) -> Cell:
-    if upscaler == "bicubic":
-        return Cell("")
+    """Of what was trained here: not of bicubic, a published model or an imported teacher."""
+    teacher = upscaler.startswith("teacher-") and not content.experiment.teacher.imported
     if upscaler in content.baselines:
+        if not teacher:
+            return Cell("")
         seconds = content.runs.get("teacher", {}).get("seconds")
         return Cell(duration(seconds), value=seconds)
     taken = [

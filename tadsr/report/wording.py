@@ -180,6 +180,12 @@ def conditions(content: ReportContent) -> list[str]:
     pools = sum(name.startswith("targets/") for name in content.runs)
     digest = str(content.runs.get("teacher", {}).get("content", ""))[:12]
     teacher = f"one teacher (model {digest})" if digest else "one teacher"
+    source = f"trained with seed {experiment.teacher.training.seed}"
+    if experiment.teacher.imported:
+        source = f"imported ({experiment.teacher.weights}) and not trained here"
+    stored = targets.mode == "stored"
+    answers = count(targets.pairs, "stored teacher answer" if stored else "teacher answer")
+    when = "" if stored else "computed in each training step; "
     sizes = ", ".join(f"{d.name} ({count(d.n_images, 'image')})" for d in content.datasets)
     reuse = training.images / targets.pairs
     return [
@@ -187,12 +193,11 @@ def conditions(content: ReportContent) -> list[str]:
         f"({', '.join(str(seed) for seed in experiment.seeds)}). A seed sets the order of the "
         "training pairs, the noise in the losses and the discriminator's initial weights. "
         "Variants share all of these within a seed, so differences are paired.",
-        f"All students start from and imitate {teacher}, trained with seed "
-        f"{experiment.teacher.training.seed}. The teacher was not varied: with another teacher "
-        "the results may differ.",
-        f"{count(max(pools, 1), 'pool')} of {count(targets.pairs, 'stored teacher answer')} "
-        f"({targets.sampler} sampler, seed {targets.seed}), shared by the seeds. A student sees "
-        f"{training.images} images, so it meets each answer about {reuse:.3g} times "
+        f"All students start from and imitate {teacher}, {source}. The teacher was not varied: "
+        "with another teacher the results may differ.",
+        f"{count(max(pools, 1), 'pool')} of {answers} "
+        f"({when}{targets.sampler} sampler, seed {targets.seed}), shared by the seeds. "
+        f"A student sees {training.images} images, so it meets each answer about {reuse:.3g} times "
         "(base settings).",
         f"Test sets: {sizes}. Intervals over seeds say how repeatable a recipe is on exactly "
         "these images.",

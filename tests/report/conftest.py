@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -200,3 +200,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Experiment, Path]:
 def content(made: tuple[Experiment, Path]) -> ReportContent:
     experiment, root = made
     return gather(experiment, root)
+
+
+@pytest.fixture
+def imported(content: ReportContent) -> ReportContent:
+    """The same results as if of a published teacher, with online targets and published models."""
+    experiment = content.experiment
+    changed = experiment.model_copy(update={
+        "teacher": experiment.teacher.model_copy(update={"weights": "resshift-realsrx4-s15-v1"}),
+        "targets": experiment.targets.model_copy(update={"mode": "online"}),
+        "data": experiment.data.model_copy(update={"scale": 1}),
+    })  # fmt: skip
+    baselines = (*content.baselines, "sinsr-v1", "resshift-realsrx4-s4-v3")
+    return replace(content, experiment=changed, baselines=baselines)

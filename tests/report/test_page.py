@@ -220,3 +220,11 @@ def test_runs_that_were_taken_out_or_that_other_settings_made_are_left_out(
     assert "students/full/seed-1" in content.runs
     assert not {"students/full/seed-0", "students/full/seed-2"} & content.runs.keys()
     assert content.curves["full", 0] == {} != content.curves["full", 1]
+
+
+def test_an_imported_teacher_and_computed_answers_are_called_so(imported: ReportContent) -> None:
+    words = " ".join(conditions(imported))
+    assert "imported (resshift-realsrx4-s15-v1) and not trained here" in words
+    assert "computed in each training step" in words
+    assert "trained with seed" not in words
+    assert "stored" not in words

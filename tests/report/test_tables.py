@@ -153,3 +153,11 @@ def test_every_cell_variant_and_metric_has_its_row(content: ReportContent) -> No
     assert [r[2].text for r in cells.rows].count("diverged") == 1
     assert [r[0].text for r in cards_table(content).rows] == [m.title for m in content.metrics]
     assert "student.losses.adversarial.weight = 0.0" in variants_table(content).rows[1][1].text
+
+
+def test_what_was_not_trained_here_has_no_training_time(imported: ReportContent) -> None:
+    rows = {row[0].text: row for row in cost_table(imported).rows}
+    assert rows["sinsr-v1"][1].text == "1"
+    assert rows["resshift-realsrx4-s4-v3"][1].text == "4"
+    for name in ("bicubic", "teacher-15", "sinsr-v1", "resshift-realsrx4-s4-v3"):
+        assert rows[name][-1].text == ""
