@@ -103,13 +103,15 @@ def _teacher(content: ReportContent) -> Iterator[RunRecord]:
     if card is None:
         return
     folder = content.root / "teacher"
+    spec = content.experiment.teacher
+    unused = {"training"} if spec.imported else set()
     yield RunRecord(
         key="teacher",
         name="teacher",
         kind="teacher",
         status=card["status"],
         tags=_card_tags(card, "teacher"),
-        params=_flatten("teacher", content.experiment.teacher.model_dump(mode="json")),
+        params=_flatten("teacher", spec.model_dump(mode="json", exclude=unused)),
         points=(*_curves(content.teacher_curve), *_results(card)),
         datasets=tuple(_uses(content.root, {"train": "train"})),
         files=_existing({name: folder / name for name in ("run.json", "metrics.jsonl")}),
