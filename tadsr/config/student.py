@@ -24,6 +24,17 @@ class TrainingSpec(Config):
     """Decay of the averaged weights, warmed up as min(ema, (1 + n) / (10 + n)) after n steps."""
     grad_clip: Weight = 0.0
     """Largest gradient norm; 0 leaves gradients as they are."""
+    gradient_accumulation: Positive = 1
+    """Pieces in which a batch is worked through, to fit into memory; the step is the same."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Of the trained network's passes (autocast); weights, optimiser, targets and all reported
+    numbers stay in float32. fp16 needs a GPU."""
+    channels_last: bool = False
+    """Memory format of the networks; measure before you switch it on (benchmarks/)."""
+    compile: bool = False
+    """torch.compile the networks; pays off in long trainings on a GPU."""
+    validated_weights: Literal["average", "raw"] = "average"
+    """Which weights are validated on the way; the average is what is saved as the model."""
     validate_every: int = Field(default=0, ge=0)
     """Images between validations; 0 validates at the end alone."""
     checkpoint_every: int = Field(default=0, ge=0)

@@ -23,7 +23,7 @@ STAGE_VERSIONS = {"data": 2, "teacher": 1, "targets": 2, "student": 1, "evaluate
                   "compare": 2, "report": 2}  # fmt: skip
 """Raise a number when the stage computes something else from the same settings."""
 
-IN_NO_DIGEST = ("checkpoint_every", "validate_every")
+IN_NO_DIGEST = ("checkpoint_every", "validate_every", "validated_weights")
 """Settings of a training that change how it is watched, not what it makes."""
 
 
