@@ -69,13 +69,13 @@ def target_lines(plan: Plan) -> list[str]:
     for job in plan.stage("targets"):
         spec = plan.targets(job.name)
         images = plan.experiment.student.training.images
-        disk = _bytes((spec.stored_pairs + spec.val_pairs) * estimates.pair_bytes())
+        disk = _bytes((spec.stored_pairs + spec.val_pairs) * estimates.pair_bytes(spec))
         lines.append(
             f"pool {job.name}: {spec.pairs} pairs {spec.mode} ({disk} on disk), "
             f"each used {images / spec.pairs:.1f} times by a student"
         )
         if not spec.stored_pairs:
-            whole = _bytes(spec.pairs * estimates.pair_bytes())
+            whole = _bytes(spec.pairs * estimates.pair_bytes(spec))
             lines.append(f"  stored, they would take {whole}")
     return lines
 

@@ -15,7 +15,7 @@ from tadsr.config.metrics import METRICS, MetricSpec, metric_for
 from tadsr.config.published import PUBLISHED
 from tadsr.config.student import StudentSpec, TargetsSpec
 from tadsr.config.teacher import TeacherSpec
-from tadsr.errors import nearest
+from tadsr.errors import ConfigError, nearest
 
 RESERVED = ("bicubic", "baselines", *PUBLISHED)
 """Names that models and jobs other than students have; so has all that begins with teacher-."""
@@ -202,11 +202,15 @@ class Experiment(Config):
             "targets": self.targets.model_dump(mode="json"),
         }
         settings = apply_delta(base, self.variants[variant].delta)
-        return Cell(
-            variant, seed,
-            StudentSpec.model_validate_json(_json(settings["student"])),
-            TargetsSpec.model_validate_json(_json(settings["targets"])),
-        )  # fmt: skip
+        targets = TargetsSpec.model_validate_json(_json(settings["targets"])).for_seed(seed)
+        last = self.teacher.schedule.num_train_timesteps - 1
+        if max(targets.start_timesteps, default=0) > last:
+            raise ConfigError(
+                f"variant '{variant}': targets.start_timesteps is {list(targets.start_timesteps)}; "
+                f"this teacher's steps are 0 to {last}"
+            )
+        student = StudentSpec.model_validate_json(_json(settings["student"]))
+        return Cell(variant, seed, student, targets)
 
     def cells(self) -> list[Cell]:
         """Every student of the grid, variant by variant."""

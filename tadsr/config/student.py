@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from tadsr.config.base import Config, Fraction, Positive, PositiveFloat, Seed, Weight
+from tadsr.config.base import (
+    Config,
+    Fraction,
+    Name,
+    Positive,
+    PositiveFloat,
+    Seed,
+    Weight,
+    mistake_at,
+    no_duplicates,
+)
+from tadsr.files import sha256_file
+from tadsr.seeds import derive
+
+Noise = Literal["gaussian", "uniform"]
+NonNegative = Annotated[int, Field(ge=0)]
 
 
 class TrainingSpec(Config):
@@ -19,6 +35,8 @@ class TrainingSpec(Config):
     lr_schedule: Literal["constant", "cosine"] = "constant"
     warmup: Fraction = 0.05
     """Share of the training over which the learning rate rises linearly."""
+    first_step_at_peak: bool = False
+    """Take the first step at the full learning rate, before the warm-up, as TAD-SR's release."""
     weight_decay: Weight = 0.0
     ema: Fraction = 0.999
     """Decay of the averaged weights, warmed up as min(ema, (1 + n) / (10 + n)) after n steps."""
@@ -66,8 +84,13 @@ class ScoreDistillationSpec(Config):
     weight: Weight = 1.0
     reference: Literal["target", "hr", "noise"] = "target"
     """`target` = HSD; `hr` = against Enc(HR); `noise` = plain SDS."""
-    num_timesteps: Positive = 3
-    """t is uniform on {0, ..., num_timesteps - 1}: small t carries the high frequencies."""
+    num_timesteps: Positive | Literal["wide"] = 3
+    """t is uniform on {0, ..., num_timesteps - 1}: small t carries the high frequencies. `wide`
+    is {0, ..., T-2}."""
+    noise: Noise = "gaussian"
+    """`uniform` on [0, 1), as in TAD-SR's released code, instead of Gaussian."""
+    input_scaled_twice: bool = False
+    """Divide the teacher's input by its scale twice, as in TAD-SR's released code."""
 
 
 class AdversarialSpec(Config):
@@ -75,7 +98,52 @@ class AdversarialSpec(Config):
 
     weight: Weight = 0.02
     discriminator: Literal["time_aware", "multiple", "vanilla"] = "time_aware"
+    features: Literal["encoder", "encoder_middle"] = "encoder_middle"
+    """Which of the teacher's feature maps it sees."""
     learning_rate: PositiveFloat = 2.0e-4
+    noise: Noise = "gaussian"
+    """`uniform` on [0, 1), as in TAD-SR's released code, instead of Gaussian."""
+    last_timestep: bool = False
+    """Draw t from {0, ..., T-1} instead of {0, ..., T-2}."""
+
+
+class InverseSpec(Config):
+    """SinSR's inverse loss: mean (f(z_tch, 0) - x_T)^2, from a result back to its noise."""
+
+    weight: Weight = 0.0
+
+
+class GroundTruthSpec(Config):
+    """SinSR's loss against HR: mean (f(x_T', T-1) - z_0)^2 with x_T' = f(z_0, 0) held constant."""
+
+    weight: Weight = 0.0
+
+
+class CustomLossSpec(Config):
+    """A loss of one's own: a Python file with a class `Loss` (docs/ablations.md)."""
+
+    file: str
+    """Where it lies; a relative path starts from the current folder."""
+    weight: Weight = 1.0
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """What the file's `Loss.Config` takes."""
+    digest: str = ""
+    """sha256 of the file, filled in when the experiment is read: part of what makes a student."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, data: Any) -> Any:
+        """Note the file's digest, so that a change of it makes other students."""
+        if (
+            not isinstance(data, dict)
+            or data.get("digest")
+            or not isinstance(data.get("file"), str)
+        ):
+            return data
+        path = Path(data["file"]).expanduser()
+        if not path.is_file():
+            raise mistake_at("file", f"{path}: no such file; a custom loss is a Python file")
+        return {**data, "digest": sha256_file(path)}
 
 
 class LossesSpec(Config):
@@ -84,14 +152,28 @@ class LossesSpec(Config):
     regression: RegressionSpec = RegressionSpec()
     score_distillation: ScoreDistillationSpec = ScoreDistillationSpec()
     adversarial: AdversarialSpec = AdversarialSpec()
+    inverse: InverseSpec = InverseSpec()
+    ground_truth: GroundTruthSpec = GroundTruthSpec()
+    custom: dict[Name, CustomLossSpec] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _something_to_learn(self) -> LossesSpec:
-        if not (
-            self.regression.weight or self.score_distillation.weight or self.adversarial.weight
-        ):
+        if not self.weights():
             raise ValueError("every loss has weight 0; give at least one a weight")
+        if self.ground_truth.weight and not self.inverse.weight:
+            raise mistake_at(
+                "ground_truth.weight", "without the inverse loss, f(., 0) is no inverse and this "
+                "loss means nothing; give losses.inverse a weight",
+            )  # fmt: skip
+        taken = set(self.custom) & (set(LossesSpec.model_fields) | {"discriminator"})
+        if taken:
+            raise mistake_at("custom", f"'{min(taken)}' is a loss of the method; choose a name")
         return self
+
+    def weights(self) -> dict[str, float]:
+        """Name to weight of the terms that take part, the method's own before custom ones."""
+        own = {name: getattr(self, name) for name in LossesSpec.model_fields if name != "custom"}
+        return {name: spec.weight for name, spec in {**own, **self.custom}.items() if spec.weight}
 
 
 class StudentSpec(Config):
@@ -104,6 +186,8 @@ class StudentSpec(Config):
         """The settings that determine a student: terms of weight 0 are gone."""
         settings = self.model_dump(mode="json")
         losses = settings["losses"]
+        # Where a file lies does not matter; what is in it does.
+        losses |= {name: {**loss, "file": "a path"} for name, loss in losses.pop("custom").items()}
         settings["losses"] = {k: v for k, v in losses.items() if v["weight"] != 0}
         return settings
 
@@ -119,9 +203,25 @@ class TargetsSpec(Config):
     val_pairs: Positive = 32
     """Triples from validation images, on which students are measured against the teacher."""
     sampler: Literal["deterministic", "stochastic"] = "deterministic"
+    start_timesteps: tuple[NonNegative, ...] = Field(default=(), strict=False)
+    """Where students start: each pair at one of these steps of its chain, drawn anew each time it
+    is used ("mixed start"). Empty: at T-1 always, which is where inference starts."""
+    per_seed: bool = False
+    """Give each seed of the grid a pool of its own, instead of one pool for all."""
     seed: Seed = 0
     batch_size: Positive = 16
     threads: Positive = 2
+
+    @field_validator("start_timesteps")
+    @classmethod
+    def _distinct(cls, steps: tuple[int, ...]) -> tuple[int, ...]:
+        return no_duplicates("step", steps)
+
+    def for_seed(self, seed: int) -> TargetsSpec:
+        """The pool of one seed of the grid: that of all seeds unless `per_seed`."""
+        if not self.per_seed:
+            return self
+        return self.model_copy(update={"seed": derive(self.seed, "pool of seed", seed) % 2**31})
 
     @property
     def stored_pairs(self) -> int:

@@ -23,7 +23,9 @@ class Denoiser(Protocol):
 class FeatureEncoder(Protocol):
     """A network whose encoder can be run alone."""
 
-    def encoder_features(self, x_t: Tensor, t: Tensor, lq: Tensor) -> list[Tensor]:
+    def encoder_features(
+        self, x_t: Tensor, t: Tensor, lq: Tensor, *, middle: bool = True
+    ) -> list[Tensor]:
         """Feature maps of the encoder and the middle block."""
         ...
 
@@ -66,13 +68,15 @@ def encoder_features(
     t: int | Tensor,
     lq_latent: Tensor,
     lq: Tensor,
+    *,
+    middle: bool = True,
 ) -> list[Tensor]:
     """Features of the network's encoder and middle block at x_t. Differentiable.
 
-    Arguments as for `predict_x0`; the decoder is not run.
+    Arguments as for `predict_x0`; the decoder is not run, the middle block if `middle`.
     """
     scaled = scheduler.scale_model_input(x_t, t, lq_latent)
-    return unet.encoder_features(scaled, _per_sample(t, x_t), lq)
+    return unet.encoder_features(scaled, _per_sample(t, x_t), lq, middle=middle)
 
 
 @torch.no_grad()

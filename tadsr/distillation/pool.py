@@ -14,7 +14,6 @@ from tadsr import seeds
 from tadsr.errors import CorruptionError, DataError
 from tadsr.training.state import load_tensors
 
-KEYS = ("lq", "z_y", "z_0", "x_T", "z_tch")
 VAL_FILE = "val.safetensors"
 TRAIN_PATTERN = "train-*.safetensors"
 
@@ -49,10 +48,11 @@ class Pool:
         if not paths:
             raise DataError(f"{self.folder}: no stored targets; make them first (tadsr targets)")
         self._shards = [_open(path) for path in paths]
+        self._keys = sorted(self._shards[0].keys())
         self._places = [
             (shard, row)
             for shard, file in enumerate(self._shards)
-            for row in range(file.get_slice(KEYS[0]).get_shape()[0])
+            for row in range(file.get_slice(self._keys[0]).get_shape()[0])
         ]
 
     def __len__(self) -> int:
@@ -68,7 +68,7 @@ class Pool:
         places = [self._places[number] for number in numbers]
         return {
             key: torch.cat([self._shards[s].get_slice(key)[row : row + 1] for s, row in places])
-            for key in KEYS
+            for key in self._keys
         }
 
     def validation(self) -> dict[str, Tensor]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor
 
+from tadsr.config.student import Noise
 from tadsr.diffusion import ResShiftScheduler
 from tadsr.models.swin_unet import SwinUNet2DModel
+from tadsr.training.draws import Draws
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class StudentStep:
         z_stu: the student's answer, with its graph.
         lq: LR image, (N, 3, h, w) in [-1, 1].
         teacher: frozen; gradients may flow through it.
-        generator: makes the random generator of a named axis, the same for every variant of a
-            seed, so that leaving out one loss does not change the draws of another.
+        draws: noise and time steps of a named axis, the same for every variant of a seed, so
+            that leaving out one loss does not change the draws of another.
         shared: what several phases of the step compute once.
     """
 
@@ -39,18 +39,19 @@ class StudentStep:
     student: SwinUNet2DModel
     teacher: SwinUNet2DModel
     scheduler: ResShiftScheduler
-    generator: Callable[[str], torch.Generator]
+    draws: Draws
     shared: dict[str, Any] = field(default_factory=dict)
 
 
 class Loss(Protocol):
-    """One term: its weight, and its value for a step."""
-
-    @property
-    def weight(self) -> float:
-        """Factor in the sum of terms."""
-        ...
+    """One term of the objective."""
 
     def __call__(self, step: StudentStep) -> Tensor:
-        """A scalar to be minimised."""
+        """A scalar to be minimised: a mean over the images of the step."""
         ...
+
+
+def draw_noise(kind: Noise, step: StudentStep, axis: str) -> Tensor:
+    """Noise of a loss, shaped like the student's answer."""
+    draw = step.draws.gaussian if kind == "gaussian" else step.draws.uniform
+    return draw(f"{axis} noise", step.z_stu)

@@ -10,15 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tadsr import seeds
 from tadsr.config.student import StudentSpec
 from tadsr.diffusion import ResShiftScheduler, predict_x0, sample
+from tadsr.distillation.answers import PAIR_KEYS
 from tadsr.distillation.losses import AdversarialLoss, build_losses
 from tadsr.distillation.pool import TargetSource
 from tadsr.distillation.step import StudentStep
 from tadsr.files import write_json
 from tadsr.models.discriminator import LatentDiscriminator
 from tadsr.pipeline import TADSRPipeline
+from tadsr.training.draws import Draws
 from tadsr.training.loop import TrainingOutcome, fit
 from tadsr.training.models import save_pipeline
 from tadsr.training.objective import Term, Trainable
@@ -84,6 +85,7 @@ class StudentObjective:
         self.student = copy.deepcopy(self.teacher).requires_grad_(True).train()
         self.discriminator = self._build_discriminator()
         self.losses = build_losses(spec.losses, self.discriminator)
+        self.weights = spec.losses.weights()
         self.val = self._to_device(pool.validation())
 
     def trainables(self) -> dict[str, Trainable]:
@@ -110,23 +112,33 @@ class StudentObjective:
             if isinstance(loss, AdversarialLoss):
                 value = loss.discriminator_loss(step)
                 yield DISCRIMINATOR, {DISCRIMINATOR: Term(value)}
-        yield STUDENT, {name: Term(loss(step), loss.weight) for name, loss in self.losses.items()}
+        yield STUDENT, {name: Term(loss(step), self.weights[name])
+                        for name, loss in self.losses.items()}  # fmt: skip
 
     def step(self, batch: tuple[int, dict[str, Tensor]]) -> StudentStep:
-        """The student's single step on a batch, z_stu = f(x_T, T-1)."""
+        """The student's single step on a batch, z_stu = f(x_T, T-1), or from a mixed start."""
         start, pairs = batch
         scheduler = self.scheduler
-        latents: dict[str, Any] = dict(pairs)
-        t = scheduler.num_train_timesteps - 1
-        z_stu = predict_x0(self.student, scheduler, pairs["x_T"], t, pairs["z_y"], pairs["lq"])
+        draws = Draws(self.seed, range(start, start + len(pairs["lq"])))
+        x_start, t = self._start(pairs, draws)
+        z_stu = predict_x0(self.student, scheduler, x_start, t, pairs["z_y"], pairs["lq"])
+        latents: dict[str, Any] = {key: pairs[key] for key in PAIR_KEYS}
         return StudentStep(
             **latents,
             z_stu=z_stu,
             student=self.student,
             teacher=self.teacher,
             scheduler=scheduler,
-            generator=lambda axis: seeds.torch_generator(self.seed, axis, start),
+            draws=draws,
         )
+
+    def _start(self, pairs: dict[str, Tensor], draws: Draws) -> tuple[Tensor, int | Tensor]:
+        """The state that the student starts from, and its t, (N,) or the same for all."""
+        if "x_start" not in pairs:
+            return pairs["x_T"], self.scheduler.num_train_timesteps - 1
+        chosen = draws.steps("start", pairs["t_start"].shape[1], self.device)
+        rows = torch.arange(len(chosen), device=self.device)
+        return pairs["x_start"][rows, chosen], pairs["t_start"][rows, chosen]
 
     def validate(self, networks: Mapping[str, nn.Module]) -> dict[str, float]:
         """Mean squared latent error to the target on validation pairs."""
@@ -146,8 +158,11 @@ class StudentObjective:
         if not spec.weight:
             return None
         steps = self.scheduler.num_train_timesteps
+        channels = self.teacher.feature_channels
+        if spec.features == "encoder":
+            channels = channels[:-1]
         discriminator = seeded(
-            lambda: LatentDiscriminator(self.teacher.feature_channels, spec.discriminator, steps),
+            lambda: LatentDiscriminator(channels, spec.discriminator, steps),
             self.seed,
             "discriminator weights",
         )

@@ -4,9 +4,9 @@ The teacher is frozen and its chain deterministic, so one (LR, noise) pair has o
 stored is all that a student's step needs; crop, flip and noise of pair i depend on (seed, i) alone.
 
 Files of a pool: `train-00000.safetensors`, ... with `SHARD_PAIRS` pairs each (the last one with
-the rest), and `val.safetensors`. Keys: lq, z_y, z_0, x_T, z_tch, each (pairs, ...) float32. A pool
-of mode `online` stores the validation pairs alone; its training pairs are computed anew whenever
-they are asked for, the same for the same number.
+the rest), and `val.safetensors`, with the keys of `tadsr.distillation.answers`, each (pairs, ...)
+float32. A pool of mode `online` stores the validation pairs alone; its training pairs are computed
+anew whenever they are asked for, the same for the same number.
 """
 
 from __future__ import annotations
@@ -19,13 +19,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tadsr import seeds
 from tadsr.config.data import DataSpec
 from tadsr.config.student import TargetsSpec
 from tadsr.data.dataset import Batch, TrainingCrops, fixed_pairs
 from tadsr.diffusion import sample
+from tadsr.distillation.answers import answer
 from tadsr.distillation.pool import (
-    KEYS,
     VAL_FILE,
     Pool,
     TargetSource,
@@ -34,7 +33,7 @@ from tadsr.distillation.pool import (
     validation_pairs,
 )
 from tadsr.files import remove_leftovers
-from tadsr.training.latents import crop_settings, encode_pairs
+from tadsr.training.latents import crop_settings
 from tadsr.training.models import load_frozen
 from tadsr.training.process import reproducible
 from tadsr.training.state import save_tensors
@@ -113,10 +112,10 @@ class OnlinePool:
     def pairs(self, numbers: list[int]) -> dict[str, Tensor]:
         """Pairs by number, (len(numbers), ...) for each key."""
         parts = [
-            _answer(self.spec, self.pipeline, self.crops.pick(some), self.device, TRAIN_AXIS)
+            answer(self.spec, self.pipeline, self.crops.pick(some), self.device, TRAIN_AXIS)
             for some in batched(numbers, self.spec.batch_size)
         ]
-        return {key: torch.cat([part[key] for part in parts]) for key in KEYS}
+        return joined(parts)
 
     def validation(self) -> dict[str, Tensor]:
         """All pairs from validation images."""
@@ -134,6 +133,11 @@ def open_pool(
     if spec.mode == "stored":
         return Pool(folder)
     return OnlinePool(spec, pipeline, train, data, folder, device)
+
+
+def joined(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Pairs of several batches as one."""
+    return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
 
 
 def batched(numbers: list[int], size: int) -> Iterator[list[int]]:
@@ -178,49 +182,14 @@ def _answers(
 ) -> dict[str, Tensor]:  # fmt: skip
     """Pairs `start` to `start + count` with the teacher's answers, (count, ...) per key.
 
-    The noise of pair i depends on (seed, axis, i) alone, whatever batch it comes in.
+    Worked on in batches; a pair is the same in any of them.
     """
-    parts: dict[str, list[Tensor]] = {key: [] for key in KEYS}
+    parts = []
     for first in range(start, start + count, spec.batch_size):
         batch = crops(first, min(spec.batch_size, start + count - first))
-        answer = _answer(spec, pipeline, batch, device, axis)
-        for key in KEYS:
-            parts[key].append(answer[key].cpu())
-    return {key: torch.cat(tensors) for key, tensors in parts.items()}
-
-
-def _answer(
-    spec: TargetsSpec, pipeline: Any, batch: Batch, device: str, axis: str
-) -> dict[str, Tensor]:
-    pairs = encode_pairs(pipeline.codec, batch, device, pipeline.config.scale)
-    noise = torch.stack([_noise(spec.seed, axis, i, pairs.z_y[0].shape) for i in batch.indices])
-    x_T = pipeline.scheduler.prior_sample(pairs.z_y, noise.to(device))
-    stochastic = spec.sampler == "stochastic"
-    z_tch = sample(
-        pipeline.unet,
-        pipeline.scheduler,
-        x_T,
-        pairs.z_y,
-        pairs.lq,
-        deterministic=not stochastic,
-        noise=_chain_noise(spec.seed, axis, pipeline, batch, pairs.z_y) if stochastic else None,
-    )
-    return {"lq": pairs.lq, "z_y": pairs.z_y, "z_0": pairs.z_0, "x_T": x_T, "z_tch": z_tch}
-
-
-def _noise(seed: int, axis: str, index: int, shape: torch.Size) -> Tensor:
-    """The noise of pair `index`, whatever batch it comes in."""
-    return torch.randn(shape, generator=seeds.torch_generator(seed, f"{axis} noise", index))
-
-
-def _chain_noise(seed: int, axis: str, pipeline: Any, batch: Batch, like: Tensor) -> Tensor:
-    """Step noise of the stochastic chain, (T, N, C, H, W), likewise fixed per pair."""
-    shape = (pipeline.scheduler.num_train_timesteps, *like.shape[1:])
-    draws = [
-        torch.randn(shape, generator=seeds.torch_generator(seed, f"{axis} chain", i))
-        for i in batch.indices
-    ]
-    return torch.stack(draws, dim=1).to(like.device)
+        found = answer(spec, pipeline, batch, device, axis)
+        parts.append({key: value.cpu() for key, value in found.items()})
+    return joined(parts)
 
 
 def _slices(batch: Batch) -> Callable[[int, int], Batch]:

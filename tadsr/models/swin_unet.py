@@ -137,11 +137,13 @@ class SwinUNet2DModel(AlignedLoading, ModelMixin, ConfigMixin):  # type: ignore[
             h = block(torch.cat([h, skips.pop()], dim=1), embedding)
         return SwinUNetOutput(sample=self.out(h))
 
-    def encoder_features(self, x_t: Tensor, t: Tensor, lq: Tensor | None = None) -> list[Tensor]:
+    def encoder_features(
+        self, x_t: Tensor, t: Tensor, lq: Tensor | None = None, *, middle: bool = True
+    ) -> list[Tensor]:
         """Feature maps for a discriminator; the decoder is not run. Arguments as `forward`.
 
         Returns:
-            After each down-sampling, of the last encoder block, and of the middle block.
+            After each down-sampling, of the last encoder block, and (`middle`) of the middle block.
         """
         maps, embedding = self._encode(x_t, t, lq)
         downs = [
@@ -149,7 +151,8 @@ class SwinUNet2DModel(AlignedLoading, ModelMixin, ConfigMixin):  # type: ignore[
             for block, features in zip(self.input_blocks, maps, strict=True)
             if isinstance(block, TimedSequential) and isinstance(block[0], Downsample)
         ]
-        return [*downs, maps[-1], self.middle_block(maps[-1], embedding)]
+        features = [*downs, maps[-1]]
+        return [*features, self.middle_block(maps[-1], embedding)] if middle else features
 
     def _encode(self, x_t: Tensor, t: Tensor, lq: Tensor | None) -> tuple[list[Tensor], Tensor]:
         """The outputs of all encoder blocks, and the time embedding."""

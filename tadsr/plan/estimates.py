@@ -101,6 +101,10 @@ class Estimates:
             # Features of real and fake, one way back to the latent; the heads on both for their
             # own step with its backward pass, and once more there and back for the student's.
             flops += 3 * encoder + 8 * self._heads(spec)[1]
+        if spec.losses.inverse.weight:
+            flops += 3 * forward
+        if spec.losses.ground_truth.weight:
+            flops += 4 * forward
         return flops + (self.answer() if targets.mode == "online" else 0.0)
 
     def upscale(self, pixels: float, steps: int) -> float:
@@ -114,13 +118,17 @@ class Estimates:
         activations = self.network.forward
         if heads:
             activations += self.network.encoder + 2 * flops
+        activations += self.network.forward * sum(
+            loss.weight > 0 for loss in (spec.losses.inverse, spec.losses.ground_truth)
+        )
         total = batch * activations * ACTIVATION_BYTES_PER_FLOP
         return float(fixed + self.codec_parameters * FLOAT), total
 
-    def pair_bytes(self) -> int:
-        """Of a stored target pair: four latents and the LR crop."""
+    def pair_bytes(self, targets: TargetsSpec) -> int:
+        """Of a stored target pair: four latents, further starts, and the LR crop."""
         lq = 3 * (self.crop // self.scale) ** 2
-        return FLOAT * (4 * self.channels * self.side**2 + lq)
+        latents = 4 + len(targets.start_timesteps)
+        return FLOAT * (latents * self.channels * self.side**2 + lq)
 
     def student_disk(self, spec: StudentSpec) -> float:
         """Bytes of a finished student: model (average), codec, and the resume state."""
@@ -134,7 +142,10 @@ class Estimates:
         adversarial = spec.losses.adversarial
         if not adversarial.weight:
             return 0, 0.0
-        return discriminator_cost(self.network.features, adversarial.discriminator)
+        features = self.network.features
+        if adversarial.features == "encoder":
+            features = features[:-1]
+        return discriminator_cost(features, adversarial.discriminator)
 
 
 def _codec(experiment: Experiment) -> tuple[int, int]:

@@ -218,8 +218,7 @@ def _teacher_job(estimates: Estimates) -> Job:
 def _target_jobs(estimates: Estimates) -> list[Job]:
     experiment = estimates.experiment
     found: dict[str, Job] = {}
-    for variant in experiment.variants:
-        targets = experiment.cell(variant, experiment.seeds[0]).targets
+    for targets in dict.fromkeys(cell.targets for cell in experiment.cells()):
         name = recipes.pool_name(experiment, targets)
         found[name] = Job(
             "targets", name, (name,), ("teacher",), recipes.pool(experiment, targets).digest,

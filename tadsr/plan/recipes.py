@@ -19,7 +19,7 @@ from tadsr.config.published import PUBLISHED
 from tadsr.config.student import TargetsSpec
 from tadsr.files import digest_json
 
-STAGE_VERSIONS = {"data": 2, "teacher": 1, "targets": 2, "student": 1, "evaluate": 1,
+STAGE_VERSIONS = {"data": 2, "teacher": 2, "targets": 2, "student": 2, "evaluate": 1,
                   "compare": 2, "report": 2}  # fmt: skip
 """Raise a number when the stage computes something else from the same settings."""
 
@@ -131,12 +131,9 @@ def steps_of(name: str) -> int:
 
 def trained_runs(experiment: Experiment) -> list[str]:
     """The run folders of teacher, target pools and students, below the results folder."""
-    names = ["teacher"]
-    for variant in experiment.variants:
-        targets = experiment.cell(variant, experiment.seeds[0]).targets
-        names.append(f"targets/{pool_name(experiment, targets)}")
-        names += [f"students/{variant}/seed-{seed}" for seed in experiment.seeds]
-    return list(dict.fromkeys(names))
+    cells = experiment.cells()
+    pools = [f"targets/{pool_name(experiment, cell.targets)}" for cell in cells]
+    return list(dict.fromkeys(["teacher", *pools, *(f"students/{cell.name}" for cell in cells)]))
 
 
 def metrics(specs: list[MetricSpec]) -> list[dict[str, Any]]:

@@ -45,15 +45,3 @@ def crop_settings(data: DatasetSpec) -> tuple[int, Degradation]:
     if data.crop is None or data.degradation is None:
         raise ConfigError("data.train and data.val each need 'crop' and 'degradation'")
     return data.crop, data.degradation
-
-
-def gaussian(like: Tensor, generator: torch.Generator) -> Tensor:
-    """Standard Gaussian noise shaped like `like`, drawn on the CPU: the same on every device."""
-    return torch.randn(like.shape, generator=generator).to(like.device)
-
-
-def uniform_steps(
-    count: int, steps: int, generator: torch.Generator, device: torch.device | str
-) -> Tensor:
-    """(count,) int64 uniform on {0, ..., steps - 1}."""
-    return torch.randint(steps, (count,), generator=generator).to(device)

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tadsr import seeds
 from tadsr.config.base import SCALE
 from tadsr.config.data import DataSpec
 from tadsr.config.published import PUBLISHED
@@ -21,7 +20,8 @@ from tadsr.models.codecs import LatentCodec, PixelUnshuffleCodec
 from tadsr.models.swin_unet import SwinUNet2DModel
 from tadsr.pipeline import TADSRPipeline
 from tadsr.pipeline.published import load_codec, load_published
-from tadsr.training.latents import LatentPairs, crop_settings, encode_pairs, gaussian, uniform_steps
+from tadsr.training.draws import Draws
+from tadsr.training.latents import LatentPairs, crop_settings, encode_pairs
 from tadsr.training.loop import TrainingOutcome, fit
 from tadsr.training.models import save_pipeline
 from tadsr.training.objective import Term, Trainable
@@ -171,10 +171,10 @@ class TeacherObjective:
     def phases(self, batch: tuple[int, LatentPairs]) -> Iterator[tuple[str, Mapping[str, Term]]]:
         """One phase: denoise x_t at random t."""
         start, pairs = batch
-        scheduler, seed = self.scheduler, self.spec.seed
-        T = scheduler.num_train_timesteps
-        t = uniform_steps(len(pairs.lq), T, seeds.torch_generator(seed, "t", start), self.device)
-        noise = gaussian(pairs.z_0, seeds.torch_generator(seed, "noise", start))
+        scheduler = self.scheduler
+        draws = Draws(self.spec.seed, range(start, start + len(pairs.lq)))
+        t = draws.steps("t", scheduler.num_train_timesteps, self.device)
+        noise = draws.gaussian("noise", pairs.z_0)
         x_t = scheduler.add_noise(pairs.z_0, pairs.z_y, noise, t)
         estimate = predict_x0(self.unet, scheduler, x_t, t, pairs.z_y, pairs.lq)
         error = (estimate - pairs.z_0) ** 2
@@ -209,7 +209,7 @@ def final_errors(
 
 
 def _prior(scheduler: ResShiftScheduler, val: LatentPairs, seed: int) -> Tensor:
-    noise = gaussian(val.z_y, seeds.torch_generator(seed, "validation noise"))
+    noise = Draws(seed, range(len(val.z_y))).gaussian("validation noise", val.z_y)
     return scheduler.prior_sample(val.z_y, noise)
 
 

@@ -7,17 +7,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file
 
-from tadsr.config.student import StudentSpec
+from tadsr.config.student import LossesSpec, StudentSpec
+from tadsr.diffusion import predict_x0
+from tadsr.distillation.losses import ScoreDistillationLoss
 from tadsr.distillation.pool import Pool
-from tadsr.distillation.student import train_student
+from tadsr.distillation.student import StudentObjective, train_student
+from tadsr.distillation.targets import make_targets
 from tadsr.pipeline import TADSRPipeline
 from tadsr.runs.curves import read_curves
 from tadsr.training import TrainingOutcome
 from tadsr.training.models import load_frozen
 from tests.distillation.conftest import World
-from tests.tiny import Interrupted, contents, ignore, interrupt_at, killed, student_spec
+from tests.tiny import TARGETS, Interrupted, contents, ignore, interrupt_at, killed, student_spec
 
 ARTEFACTS = ("model", "state", "metrics.jsonl", "validation.json")
 
@@ -111,6 +115,68 @@ def test_a_term_of_weight_zero_leaves_no_trace(world: World, tmp_path: Path) -> 
     assert contents(tmp_path / "plain") == contents(tmp_path / "other")
     line = read_curves(tmp_path / "plain" / "metrics.jsonl")[-1]
     assert {key for key in line if key.startswith("loss/")} == {"loss/regression"}
+
+
+def test_an_image_meets_the_same_in_any_batch(world: World) -> None:
+    """Pairs, answers, noise and t: so pieces of a batch may be worked on anywhere."""
+    spec = student_spec(score_distillation={"num_timesteps": 14})
+    teacher = load_frozen(world.teacher, "cpu")
+    objective = StudentObjective(spec, 0, teacher, Pool(world.pool), "cpu")
+    whole, part = (objective.step(objective.batch(*place)) for place in ((8, 8), (12, 4)))
+    for key in ("x_T", "z_tch", "lq"):
+        assert torch.equal(getattr(part, key), getattr(whole, key)[4:])
+    torch.testing.assert_close(part.z_stu, whole.z_stu[4:])
+    loss = ScoreDistillationLoss(spec.losses.score_distillation)
+    torch.testing.assert_close(loss.gradient(part), loss.gradient(whole)[4:], rtol=1e-3, atol=1e-4)
+
+
+def test_from_a_mixed_start_the_student_begins_within_the_chain(
+    world: World, tmp_path: Path
+) -> None:
+    targets = TARGETS.model_copy(update={"start_timesteps": (3, 14)})
+    train_folder, val = world.root / "train", world.root / "val"
+    make_targets(targets, world.teacher, train_folder, val, world.data, tmp_path,
+                 device="cpu", progress=ignore)  # fmt: skip
+    teacher = load_frozen(world.teacher, "cpu")
+    objective = StudentObjective(student_spec(), 0, teacher, Pool(tmp_path), "cpu")
+    begun = {3: 0, 14: 0}
+    for start in range(0, 40, 8):
+        start, pairs = objective.batch(start, 8)
+        step = objective.step((start, pairs))
+        for row in range(8):
+            one = {key: value[row : row + 1] for key, value in pairs.items()}
+            answers = {
+                t: predict_x0(teacher.unet, teacher.scheduler, one["x_start"][:, column], t,
+                              one["z_y"], one["lq"])
+                for column, t in enumerate((3, 14))
+            }  # fmt: skip
+            t = min(
+                answers, key=lambda t: float((answers[t] - step.z_stu[row]).detach().abs().max())
+            )
+            torch.testing.assert_close(step.z_stu[row : row + 1], answers[t], rtol=1e-4, atol=1e-4)
+            begun[t] += 1
+    assert min(begun.values()) > 8, "each of the two is drawn about every other time"
+
+
+def test_all_losses_of_sinsr_and_one_of_a_users_own_train(world: World, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(
+        "class Loss:\n"
+        "    def __init__(self, config):\n"
+        "        pass\n"
+        "    def __call__(self, step):\n"
+        "        return (step.z_stu - step.z_0).abs().mean()\n"
+    )
+    off = {"weight": 0.0}
+    losses = LossesSpec.model_validate({
+        "score_distillation": off, "adversarial": off, "inverse": {"weight": 1.0},
+        "ground_truth": {"weight": 1.0},
+        "custom": {"l1": {"file": str(tmp_path / "own.py"), "weight": 0.5}},
+    })  # fmt: skip
+    spec = student_spec(images=8).model_copy(update={"losses": losses})
+    assert train(world, tmp_path, spec).status == "done"
+    line = read_curves(tmp_path / "metrics.jsonl")[-1]
+    names = {key for key in line if key.startswith("loss/")}
+    assert names == {"loss/regression", "loss/inverse", "loss/ground_truth", "loss/l1"}
 
 
 def test_variants_of_a_seed_see_the_same_pairs(

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from tadsr.config.student import TargetsSpec
-from tadsr.diffusion import sample
-from tadsr.distillation.pool import KEYS, Pool, pair_order, shard_file
+from tadsr.diffusion import predict_x0, sample, trajectory
+from tadsr.distillation.answers import PAIR_KEYS
+from tadsr.distillation.pool import Pool, pair_order, shard_file
 from tadsr.distillation.targets import make_targets, open_pool
 from tadsr.errors import CorruptionError, DataError
 from tadsr.pipeline import TADSRPipeline
@@ -56,7 +57,7 @@ def test_validation_start_is_the_single_step_error(world: World) -> None:
 def test_made_again_by_another_batch_size_it_is_the_same(world: World, tmp_path: Path) -> None:
     make(world, tmp_path, TARGETS.model_copy(update={"batch_size": 3}))
     first, second = Pool(world.pool).pairs([0, 9]), Pool(tmp_path).pairs([0, 9])
-    for key in KEYS:
+    for key in PAIR_KEYS:
         torch.testing.assert_close(first[key], second[key], rtol=1e-4, atol=1e-4)
 
 
@@ -83,11 +84,10 @@ def test_validation_pairs_have_noise_of_their_own(
     chains: list[torch.Tensor | None] = []
 
     def record(*arguments: object, noise: torch.Tensor | None = None, **options: object) -> object:
-        if "deterministic" in options:
-            chains.append(noise)
-        return sample(*arguments, noise=noise, **options)  # type: ignore[arg-type]
+        chains.append(noise)
+        return trajectory(*arguments, noise=noise, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("tadsr.distillation.targets.sample", record)
+    monkeypatch.setattr("tadsr.distillation.answers.trajectory", record)
     make(world, tmp_path, TARGETS.model_copy(update={"sampler": sampler}))
     pool = Pool(tmp_path)
     noise = [pairs["x_T"] - pairs["z_y"] for pairs in (pool.pairs([0, 1, 2, 3]), pool.validation())]
@@ -97,6 +97,27 @@ def test_validation_pairs_have_noise_of_their_own(
         assert chains[0] is not None
         assert chains[3] is not None
         assert not torch.equal(chains[0], chains[3])
+
+
+def test_a_mixed_start_is_a_state_of_the_same_chain(world: World, tmp_path: Path) -> None:
+    starts = (3, 7, 14)
+    make(world, tmp_path, TARGETS.model_copy(update={"start_timesteps": starts}))
+    pairs, plain = Pool(tmp_path).pairs([0, 9]), Pool(world.pool).pairs([0, 9])
+    assert all(torch.equal(pairs[key], plain[key]) for key in PAIR_KEYS), "the chain is the same"
+    assert pairs["t_start"].tolist() == [list(starts)] * 2
+    assert torch.equal(pairs["x_start"][:, 2], pairs["x_T"]), "the chain starts at T-1"
+    pipeline = TADSRPipeline.from_pretrained(world.teacher)
+    for column, t in enumerate(starts):  # from any of them the chain ends at the same answer
+        x = pairs["x_start"][:, column]
+        for step in range(t, -1, -1):
+            with torch.no_grad():
+                x_0 = predict_x0(
+                    pipeline.unet, pipeline.scheduler, x, step, pairs["z_y"], pairs["lq"]
+                )
+            x = pipeline.scheduler.step_from_x0(
+                x_0, step, x, pairs["z_y"], deterministic=True
+            ).prev_sample
+        torch.testing.assert_close(x, pairs["z_tch"], rtol=1e-4, atol=1e-4)
 
 
 def test_another_seed_gives_other_pairs(world: World, tmp_path: Path) -> None:
@@ -114,7 +135,7 @@ def test_order_is_a_permutation_per_epoch_and_depends_on_the_seed(world: World) 
     assert pair_order(1, 0, 10, 10) != epochs[0]
     pool = Pool(world.pool)
     batch, pairs = pool.batch(0, 7, 6), pool.pairs(pair_order(0, 7, 6, 10))
-    assert all(torch.equal(batch[key], pairs[key]) for key in KEYS)
+    assert all(torch.equal(batch[key], pairs[key]) for key in PAIR_KEYS)
 
 
 @pytest.mark.parametrize("sampler", ["deterministic", "stochastic"])
@@ -134,7 +155,7 @@ def test_online_pairs_are_the_stored_ones(world: World, tmp_path: Path, sampler:
     assert len(pools[0]) == len(pools[1]) == 10
     for place in (0, 7):
         first, second = (pool.batch(3, place, 6) for pool in pools)
-        for key in KEYS:
+        for key in PAIR_KEYS:
             torch.testing.assert_close(first[key], second[key], rtol=1e-4, atol=1e-4)
 
 

@@ -1,7 +1,7 @@
 """L_G and L_D: a discriminator on the frozen teacher's features of diffused latents (TAD-SR).
 
 Real latents Enc(HR) and the student's answers are diffused with the same noise to the same t,
-uniform on {0, ..., T-2}; the teacher's encoder and middle block turn them into features, and the
+uniform on {0, ..., T-2}; the teacher's encoder (and middle block) turn them into features, and the
 discriminator's heads tell them apart (hinge). Its heads start from zero, so that the student feels
 nothing at the first step.
 """
@@ -16,9 +16,8 @@ from torch import Tensor
 
 from tadsr.config.student import AdversarialSpec
 from tadsr.diffusion import encoder_features
-from tadsr.distillation.step import StudentStep
+from tadsr.distillation.step import StudentStep, draw_noise
 from tadsr.models.discriminator import LatentDiscriminator
-from tadsr.training.latents import gaussian, uniform_steps
 
 AXIS = "adversarial"
 
@@ -36,7 +35,7 @@ class AdversarialLoss:
     """-mean D(fake) for the student, and the hinge loss of the discriminator it plays against."""
 
     def __init__(self, spec: AdversarialSpec, discriminator: LatentDiscriminator) -> None:
-        self.weight = spec.weight
+        self.spec = spec
         self.discriminator = discriminator
 
     def __call__(self, step: StudentStep) -> Tensor:
@@ -58,17 +57,20 @@ class AdversarialLoss:
     def views(self, step: StudentStep) -> Views:
         """Features for both phases of the step, computed once: the student is the same in both."""
         if AXIS not in step.shared:
-            generator = step.generator(AXIS)
-            steps = step.scheduler.num_train_timesteps - 1
-            t = uniform_steps(len(step.z_stu), steps, generator, step.z_stu.device)
-            noise = gaussian(step.z_stu, generator)
+            steps = step.scheduler.num_train_timesteps - (not self.spec.last_timestep)
+            t = step.draws.steps(f"{AXIS} t", steps, step.z_stu.device)
+            noise = draw_noise(self.spec.noise, step, AXIS)
             with torch.no_grad():
-                real = _features(step, step.z_0, noise, t)
-            step.shared[AXIS] = Views(t, real, _features(step, step.z_stu, noise, t))
+                real = self._features(step, step.z_0, noise, t)
+            step.shared[AXIS] = Views(t, real, self._features(step, step.z_stu, noise, t))
         views: Views = step.shared[AXIS]
         return views
 
-
-def _features(step: StudentStep, latent: Tensor, noise: Tensor, t: Tensor) -> list[Tensor]:
-    x_t = step.scheduler.add_noise(latent, step.z_y, noise, t)
-    return encoder_features(step.teacher, step.scheduler, x_t, t, step.z_y, step.lq)
+    def _features(
+        self, step: StudentStep, latent: Tensor, noise: Tensor, t: Tensor
+    ) -> list[Tensor]:
+        x_t = step.scheduler.add_noise(latent, step.z_y, noise, t)
+        return encoder_features(
+            step.teacher, step.scheduler, x_t, t, step.z_y, step.lq,
+            middle=self.spec.features == "encoder_middle",
+        )  # fmt: skip

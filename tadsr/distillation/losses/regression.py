@@ -5,15 +5,11 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from tadsr.config.student import RegressionSpec
 from tadsr.distillation.step import StudentStep
 
 
 class RegressionLoss:
     """Mean of (z_stu - z_tch)^2."""
-
-    def __init__(self, spec: RegressionSpec) -> None:
-        self.weight = spec.weight
 
     def __call__(self, step: StudentStep) -> Tensor:
         """The squared error of this step."""

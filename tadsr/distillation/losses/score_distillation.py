@@ -19,9 +19,8 @@ import torch
 from torch import Tensor
 
 from tadsr.config.student import ScoreDistillationSpec
-from tadsr.diffusion import predict_x0
-from tadsr.distillation.step import StudentStep
-from tadsr.training.latents import gaussian, uniform_steps
+from tadsr.diffusion import ResShiftScheduler, predict_x0
+from tadsr.distillation.step import StudentStep, draw_noise
 
 AXIS = "score distillation"
 
@@ -30,9 +29,7 @@ class ScoreDistillationLoss:
     """mean(g z_stu) with g held constant: its gradient is g / number of elements."""
 
     def __init__(self, spec: ScoreDistillationSpec) -> None:
-        self.weight = spec.weight
-        self.reference = spec.reference
-        self.num_timesteps = spec.num_timesteps
+        self.spec = spec
 
     def __call__(self, step: StudentStep) -> Tensor:
         """The surrogate of this step; its value means little, its gradient is what counts."""
@@ -41,24 +38,42 @@ class ScoreDistillationLoss:
     @torch.no_grad()
     def gradient(self, step: StudentStep) -> Tensor:
         """g, (N, C, H, W): nothing flows back through the teacher."""
-        generator = step.generator(AXIS)
-        steps = min(self.num_timesteps, step.scheduler.num_train_timesteps)
-        t = uniform_steps(len(step.z_stu), steps, generator, step.z_stu.device)
-        noise = gaussian(step.z_stu, generator)
-        if self.reference == "noise":
-            return noise_estimates(step, [step.z_stu], noise, t)[0] - noise
-        reference = step.z_tch if self.reference == "target" else step.z_0
-        student, other = noise_estimates(step, [step.z_stu, reference], noise, t)
-        return student - other
+        t = step.draws.steps(f"{AXIS} t", self._steps(step), step.z_stu.device)
+        noise = draw_noise(self.spec.noise, step, AXIS)
+        return score_gradient(step, self.spec, noise, t)
+
+    def _steps(self, step: StudentStep) -> int:
+        T, steps = step.scheduler.num_train_timesteps, self.spec.num_timesteps
+        return T - 1 if steps == "wide" else min(steps, T)
 
 
-def noise_estimates(
-    step: StudentStep, latents: list[Tensor], noise: Tensor, t: Tensor
+def score_gradient(
+    step: StudentStep, spec: ScoreDistillationSpec, noise: Tensor, t: Tensor
+) -> Tensor:
+    """g at steps t (N,) with the given noise; both (N, C, H, W)."""
+    if spec.reference == "noise":
+        return _noise_estimates(step, [step.z_stu], noise, t, spec)[0] - noise
+    reference = step.z_tch if spec.reference == "target" else step.z_0
+    student, other = _noise_estimates(step, [step.z_stu, reference], noise, t, spec)
+    return student - other
+
+
+def _noise_estimates(
+    step: StudentStep, latents: list[Tensor], noise: Tensor, t: Tensor, spec: ScoreDistillationSpec
 ) -> list[Tensor]:
     """The teacher's eps for each of `latents`, diffused alike, in one call of the teacher."""
-    copies = len(latents)
+    copies, scheduler = len(latents), step.scheduler
     z_y, lq = step.z_y.repeat(copies, 1, 1, 1), step.lq.repeat(copies, 1, 1, 1)
     t = t.repeat(copies)
-    x_t = step.scheduler.add_noise(torch.cat(latents), z_y, noise.repeat(copies, 1, 1, 1), t)
-    estimate = predict_x0(step.teacher, step.scheduler, x_t, t, z_y, lq)
-    return list(step.scheduler.eps_from_x0(estimate, x_t, t, z_y).chunk(copies))
+    x_t = scheduler.add_noise(torch.cat(latents), z_y, noise.repeat(copies, 1, 1, 1), t)
+    seen = _scaled_once_more(scheduler, x_t, t, z_y) if spec.input_scaled_twice else x_t
+    estimate = predict_x0(step.teacher, scheduler, seen, t, z_y, lq)
+    return list(scheduler.eps_from_x0(estimate, x_t, t, z_y).chunk(copies))
+
+
+def _scaled_once_more(scheduler: ResShiftScheduler, x_t: Tensor, t: Tensor, z_y: Tensor) -> Tensor:
+    """x_t such that the network's input comes out divided by sqrt(kappa^2 eta_t + 1) once more."""
+    scale = scheduler.coefficient("input_scale", t, x_t)
+    if scheduler.prediction_type == "residual":  # whose input is counted from z_y
+        return z_y + scale * (x_t - z_y)
+    return scale * x_t
