@@ -23,6 +23,7 @@ COMMANDS = {
     "teacher": "stage: train the teacher",
     "targets": "stage: store the teacher's answers",
     "student": "stage: distil the students of a job",
+    "loss": "hold a loss of your own against what the training relies on",
     "evaluate": "stage: upscale the test sets and measure",
     "compare": "stage: statistics and verdicts",
     "report": "stage: tables, figures and the HTML page",

@@ -13,7 +13,7 @@ from tadsr.config.base import Config, Name, Positive, PositiveFloat, Seed, mista
 from tadsr.config.data import DataSpec
 from tadsr.config.metrics import METRICS, MetricSpec, metric_for
 from tadsr.config.published import PUBLISHED
-from tadsr.config.student import StudentSpec, TargetsSpec
+from tadsr.config.student import StudentSpec, TargetsSpec, loss_file_digest
 from tadsr.config.teacher import TeacherSpec
 from tadsr.errors import ConfigError, nearest
 
@@ -36,6 +36,17 @@ class Variant(Config):
     description: str = ""
     delta: dict[str, Any] = Field(default_factory=dict)
     """Dotted key to value."""
+
+    @field_validator("delta")
+    @classmethod
+    def _pin_files(cls, delta: dict[str, Any]) -> dict[str, Any]:
+        """Note the digests of custom losses' files, as `CustomLossSpec` does for the base."""
+        pinned = {
+            key.removesuffix("file") + "digest": loss_file_digest(file, "delta")
+            for key, file in delta.items()
+            if re.fullmatch(r"student\.losses\.custom\.[^.]+\.file", key) and isinstance(file, str)
+        }
+        return {**pinned, **delta}
 
 
 class EvaluationSpec(Config):

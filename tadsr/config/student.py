@@ -120,7 +120,7 @@ class GroundTruthSpec(Config):
 
 
 class CustomLossSpec(Config):
-    """A loss of one's own: a Python file with a class `Loss` (docs/ablations.md)."""
+    """A loss of one's own: a Python file with a class `Loss` (docs/losses.md)."""
 
     file: str
     """Where it lies; a relative path starts from the current folder."""
@@ -134,16 +134,17 @@ class CustomLossSpec(Config):
     @classmethod
     def _read(cls, data: Any) -> Any:
         """Note the file's digest, so that a change of it makes other students."""
-        if (
-            not isinstance(data, dict)
-            or data.get("digest")
-            or not isinstance(data.get("file"), str)
-        ):
+        if not isinstance(data, dict) or not isinstance(data.get("file"), str):
             return data
-        path = Path(data["file"]).expanduser()
-        if not path.is_file():
-            raise mistake_at("file", f"{path}: no such file; a custom loss is a Python file")
-        return {**data, "digest": sha256_file(path)}
+        return {**data, "digest": data.get("digest") or loss_file_digest(data["file"], "file")}
+
+
+def loss_file_digest(file: str, key: str) -> str:
+    """sha256 of a custom loss's file; a missing one is a mistake at `key`."""
+    path = Path(file).expanduser()
+    if not path.is_file():
+        raise mistake_at(key, f"{path}: no such file; a custom loss is a Python file")
+    return sha256_file(path)
 
 
 class LossesSpec(Config):

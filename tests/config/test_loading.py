@@ -188,3 +188,39 @@ def test_exit_code_two_no_traceback_nothing_started(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
     assert "did you mean 'seeds'" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_files_of_custom_losses_are_pinned_wherever_they_are_named(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.py").write_text(f"# {name}\nclass Loss: ...\n")
+    base = f"student.losses.custom.own={{file: {tmp_path}/a.py}}"
+    variants = (
+        f"variants={{full: {{}}, other: {{student.losses.custom.own.file: {tmp_path}/b.py}}}}"
+    )
+    experiment = Experiment.load(DEMO, [base, variants])
+    digests = [experiment.cell(v, 0).student.losses.custom["own"].digest for v in ("full", "other")]
+    assert len(set(digests)) == 2
+    (tmp_path / "b.py").write_text("# other\n")
+    frozen = tmp_path / "experiment.json"
+    frozen.write_text(json.dumps(freeze(experiment)))
+    again = Experiment.load(frozen)
+    assert again == experiment, "a frozen experiment stands for the files as they were"
+    assert Experiment.load(DEMO, [base, variants]) != experiment
+    with pytest.raises(ConfigError, match=r"nowhere\.py: no such file"):
+        Experiment.load(DEMO, ["student.losses.custom.own={file: nowhere.py}"])
+    with pytest.raises(ConfigError, match=r"nowhere\.py: no such file"):
+        Experiment.load(DEMO, ["variants={full: {student.losses.custom.own.file: nowhere.py}}"])
+
+
+def test_each_seed_has_a_pool_of_its_own_if_asked() -> None:
+    shared, own = (
+        Experiment.load(DEMO, [f"targets.per_seed={value}"]) for value in ("false", "true")
+    )
+    assert len({shared.cell("full", seed).targets.seed for seed in shared.seeds}) == 1
+    assert len({own.cell("full", seed).targets.seed for seed in own.seeds}) == 3
+    assert own.cell("full", 1).targets == own.cell("distill_only", 1).targets, "paired by seed"
+
+
+def test_a_start_outside_the_chain_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"start_timesteps is \[3, 15\].*0 to 14"):
+        Experiment.load(DEMO, ["targets.start_timesteps=[3,15]"])

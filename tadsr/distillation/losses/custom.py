@@ -51,7 +51,7 @@ def load_loss(spec: CustomLossSpec) -> Loss:
         )
     loss = getattr(_module(path, spec.digest), "Loss", None)
     if not isinstance(loss, type):
-        raise ConfigError(f"{path}: defines no class 'Loss' (docs/ablations.md has an example)")
+        raise ConfigError(f"{path}: defines no class 'Loss' (docs/losses.md has an example)")
     made: Loss = loss(_settings(path, loss, spec.settings))
     return made
 

@@ -1,0 +1,42 @@
+"""`tadsr loss`: hold a loss of one's own against what the training relies on."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import yaml
+
+from tadsr.errors import ConfigError, TadsrError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("file", help="a Python file with a class Loss (docs/losses.md)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
+                        help="a setting of its Config")  # fmt: skip
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print one line per clause; a broken one is an error."""
+    settings = dict(_setting(text) for text in args.settings)
+    from tadsr.distillation.contract import check_file
+
+    clauses = check_file(args.file, settings)
+    for clause in clauses:
+        print(f"{'BROKEN' if clause.broken else 'ok':7}{clause.text}"
+              f"{': ' if clause.broken else ''}{clause.broken}", flush=True)  # fmt: skip
+    broken = sum(bool(clause.broken) for clause in clauses)
+    if broken:
+        raise TadsrError(f"{args.file}: breaks {broken} of {len(clauses)} clauses, see above")
+    return 0
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    key, sign, value = text.partition("=")
+    if not sign or not key.strip():
+        raise ConfigError(f"--set {text}: expected key=value, such as power=2")
+    try:
+        return key.strip(), yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {text}: the value is not valid YAML") from error
