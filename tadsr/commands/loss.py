@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from tadsr.config import Experiment
 from tadsr.errors import ConfigError, TadsrError
 
 
@@ -30,6 +31,23 @@ def run(args: argparse.Namespace) -> int:
     if broken:
         raise TadsrError(f"{args.file}: breaks {broken} of {len(clauses)} clauses, see above")
     return 0
+
+
+def require_losses(experiment: Experiment) -> None:
+    """Load every loss of one's own, so that a mistake in one shows before hours of training.
+
+    Raises:
+        ConfigError: naming the variant and the file.
+    """
+    for variant in experiment.variants:
+        custom = experiment.cell(variant, experiment.seeds[0]).student.losses.custom
+        for name, spec in custom.items():
+            from tadsr.distillation.losses.custom import load_loss
+
+            try:
+                load_loss(spec)
+            except ConfigError as error:
+                raise ConfigError(f"variant '{variant}': loss '{name}': {error}") from error
 
 
 def _setting(text: str) -> tuple[str, Any]:

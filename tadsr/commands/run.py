@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from tadsr.commands.common import add_experiment_arguments
+from tadsr.commands.loss import require_losses
 from tadsr.commands.monitor import Monitor, stage_times
 from tadsr.commands.weights import DownloadProgress, weights_state
 from tadsr.config.loading import freeze
@@ -74,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
         if not args.offline:
             fetch_weights(plan)
         require_models(plan)
+        require_losses(plan.experiment)
         plan = Plan.load(frozen)
         clear_notes(plan)
         for job in stale_jobs(plan):

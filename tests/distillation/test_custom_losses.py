@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from tadsr.cli import main
+from tadsr.commands.loss import require_losses
+from tadsr.config import Experiment
 from tadsr.config.student import (
     AdversarialSpec,
     CustomLossSpec,
@@ -154,6 +156,15 @@ def test_a_custom_loss_may_not_take_a_name_of_the_method(file: Path) -> None:
 def test_hr_without_the_way_back_is_refused() -> None:
     with pytest.raises(ValueError, match="means nothing"):
         LossesSpec.model_validate({"ground_truth": {"weight": 1.0}})
+
+
+def test_a_run_begins_with_losses_that_load(tmp_path: Path) -> None:
+    path = tmp_path / "own.py"
+    path.write_text(GOOD)
+    value = f"student.losses.custom.own={{file: {path}, settings: {{powr: 1}}}}"
+    experiment = Experiment.load(REPOSITORY / "ablations" / "demo.yaml", [value])
+    with pytest.raises(ConfigError, match="variant 'full': loss 'own': .*own.py: settings: powr"):
+        require_losses(experiment)
 
 
 def test_part_of_a_step_has_its_images_alone() -> None:
