@@ -163,7 +163,7 @@ def test_a_run_begins_with_losses_that_load(tmp_path: Path) -> None:
     path.write_text(GOOD)
     value = f"student.losses.custom.own={{file: {path}, settings: {{powr: 1}}}}"
     experiment = Experiment.load(REPOSITORY / "ablations" / "demo.yaml", [value])
-    with pytest.raises(ConfigError, match="variant 'full': loss 'own': .*own.py: settings: powr"):
+    with pytest.raises(ConfigError, match=r"variant 'full': loss 'own': .*own\.py: settings: powr"):
         require_losses(experiment)
 
 
