@@ -98,8 +98,9 @@ class ScheduleSpec(Config):
     """Cap the first sqrt_eta by sqrt(0.001), as SinSR and TAD-SR do."""
     prior_noise_scale: Weight = 1.0
     """Factor on the noise of x_T; 1 in the papers."""
-    prediction_type: Literal["sample", "residual"] = "residual"
-    """What the network puts out; `residual` starts at bicubic and suits small networks."""
+    prediction_type: Literal["sample", "residual", "preconditioned"] = "residual"
+    """What the network puts out. `sample` as published; `residual` starts at bicubic; and
+    `preconditioned` at the best linear estimate (EDM), which suits small networks best."""
 
 
 class TeacherSpec(Config):

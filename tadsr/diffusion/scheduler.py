@@ -21,7 +21,9 @@ from torch import Tensor
 
 from tadsr.errors import ConfigError, nearest
 
-PREDICTION_TYPES = ("sample", "residual", "epsilon")
+PREDICTION_TYPES = ("sample", "residual", "preconditioned", "epsilon")
+FROM_Z_Y = ("residual", "preconditioned")
+"""The types whose network sees (x_t - z_y) / std_t, and that need sigma_r."""
 SINSR_CAP = math.sqrt(0.001)
 
 
@@ -43,9 +45,10 @@ class ResShiftScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         etas_end: the last *sqrt_eta* (the published name of this setting).
         power: p of sqrt_eta_t = s0 r^{(t/(T-1))^p (T-1)}; below 1 the early steps are larger.
         prediction_type: what the network returns: `sample` (z_0), `residual` (z_0 - z_y in
-            units of `sigma_r`) or `epsilon` (the noise n).
+            units of `sigma_r`), `preconditioned` (what the best linear estimate of z_0 lacks, in
+            units of its error) or `epsilon` (the noise n).
         prior_noise_scale: factor on the noise of x_T; 1 in the papers.
-        sigma_r: standard deviation of z_0 - z_y on the data; used by `residual` alone.
+        sigma_r: standard deviation of z_0 - z_y on the data, for `residual` and `preconditioned`.
         cap_s0: cap the first sqrt_eta by sqrt(0.001), as SinSR and TAD-SR do.
     """
 
@@ -101,9 +104,9 @@ class ResShiftScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         """Coefficient `name` at `t`, cast to the device and dtype of `like` and broadcastable.
 
         Names: `eta`, `sqrt_eta`, `input_scale`, `noise_std` (kappa sqrt(eta_t)), `residual_std`
-        (std_t of x_t - z_y), `posterior_x_t`, `posterior_x_0`, `posterior_variance`,
-        `posterior_std`, and `deterministic_{x_0,x_t,y}`. Tables are float64; nothing here waits
-        for a GPU.
+        (std_t of x_t - z_y), `skip` and `skip_error` (of `preconditioned`), `posterior_x_t`,
+        `posterior_x_0`, `posterior_variance`, `posterior_std`, and `deterministic_{x_0,x_t,y}`.
+        Tables are float64; nothing here waits for a GPU.
 
         Args:
             t: a 0-based step, or an (N,) integer tensor with one per sample.
@@ -127,10 +130,11 @@ class ResShiftScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
     ) -> Tensor:
         """What the network sees of `x_t`: of order 1 at every t.
 
-        `sample` and `epsilon`: x_t / sqrt(kappa^2 eta_t + 1). `residual`: (x_t - z_y) / std_t
-        with std_t^2 = (1 - eta_t)^2 sigma_r^2 + kappa^2 eta_t, which needs `lq_latent` (z_y).
+        `sample` and `epsilon`: x_t / sqrt(kappa^2 eta_t + 1). `residual` and `preconditioned`:
+        (x_t - z_y) / std_t with std_t^2 = (1 - eta_t)^2 sigma_r^2 + kappa^2 eta_t, which needs
+        `lq_latent` (z_y).
         """
-        if self.prediction_type != "residual":
+        if self.prediction_type not in FROM_Z_Y:
             return x_t * self.coefficient("input_scale", t, x_t)
         z_y = _required(lq_latent)
         return (x_t - z_y) / self.coefficient("residual_std", t, x_t)
@@ -138,12 +142,20 @@ class ResShiftScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
     def pred_original_sample(
         self, model_output: Tensor, x_t: Tensor, t: int | Tensor, lq_latent: Tensor | None = None
     ) -> Tensor:
-        """The estimate of z_0 that a network output stands for, under this prediction type."""
+        """The estimate of z_0 that a network output stands for, under this prediction type.
+
+        `preconditioned` is EDM's (Karras et al., NeurIPS 2022, arXiv 2206.00364, table 1) for a
+        residual z_0 - z_y of standard deviation sigma_r that x_t - z_y shows scaled by 1 - eta_t:
+        z_y + skip_t (x_t - z_y) + skip_error_t net. An output of 0 is the best linear estimate.
+        """
         if self.prediction_type == "sample":
             return model_output
         z_y = _required(lq_latent)
         if self.prediction_type == "residual":
             return z_y + self.sigma_r * model_output
+        if self.prediction_type == "preconditioned":
+            linear = z_y + self.coefficient("skip", t, x_t) * (x_t - z_y)
+            return linear + self.coefficient("skip_error", t, x_t) * model_output
         eta = self.coefficient("eta", t, x_t)
         noise = self.coefficient("noise_std", t, x_t) * model_output
         return (x_t - noise - eta * z_y) / (1 - eta)
@@ -168,12 +180,15 @@ class ResShiftScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         return lq_latent + self.prior_noise_scale * std * noise
 
     def loss_weight(self, t: int | Tensor, like: Tensor) -> Tensor:
-        """Weight of the squared error of z_0 at `t`: std_t / (sigma_r kappa sqrt(eta_t)).
+        """Weight of the squared error of z_0 at `t`, which evens out its scale over t.
 
-        It evens out the scale of the error over t; meant for small tiers trained from scratch.
+        `preconditioned`: 1 / skip_error_t^2, so that the network's own error counts alike at every
+        t (EDM). `residual`: 1 / skip_error_t. Others: 1, as in ResShift.
         """
-        std = self.coefficient("residual_std", t, like)
-        return std / (self.sigma_r * self.coefficient("noise_std", t, like))
+        if self.prediction_type not in FROM_Z_Y:
+            return torch.ones_like(self.coefficient("eta", t, like))
+        weight = 1 / self.coefficient("skip_error", t, like)
+        return weight**2 if self.prediction_type == "preconditioned" else weight
 
     def step(
         self,
@@ -265,12 +280,15 @@ def _coefficients(sqrt_etas: Tensor, kappa: float, sigma_r: float) -> dict[str, 
     variance = kappa**2 * previous * (eta - previous) / eta
     root = (previous * eta).sqrt()
     carry = (previous / eta).sqrt()
+    residual_std = ((1 - eta) ** 2 * sigma_r**2 + kappa**2 * eta).sqrt()
     return {
         "eta": eta,
         "sqrt_eta": sqrt_etas,
         "noise_std": kappa * sqrt_etas,
         "input_scale": (kappa**2 * eta + 1).rsqrt(),
-        "residual_std": ((1 - eta) ** 2 * sigma_r**2 + kappa**2 * eta).sqrt(),
+        "residual_std": residual_std,
+        "skip": (1 - eta) * sigma_r**2 / residual_std**2,
+        "skip_error": sigma_r * kappa * sqrt_etas / residual_std,
         "posterior_x_t": previous / eta,
         "posterior_x_0": (eta - previous) / eta,
         "posterior_variance": variance,

@@ -15,6 +15,7 @@ from tadsr.config.published import PUBLISHED
 from tadsr.config.teacher import CodecSpec, TeacherSpec
 from tadsr.data.dataset import TrainingCrops, fixed_pairs
 from tadsr.diffusion import ResShiftScheduler, predict_x0, sample
+from tadsr.diffusion.scheduler import FROM_Z_Y
 from tadsr.errors import ConfigError
 from tadsr.models.codecs import LatentCodec, PixelUnshuffleCodec
 from tadsr.models.swin_unet import SwinUNet2DModel
@@ -178,9 +179,7 @@ class TeacherObjective:
         x_t = scheduler.add_noise(pairs.z_0, pairs.z_y, noise, t)
         estimate = predict_x0(self.unet, scheduler, x_t, t, pairs.z_y, pairs.lq)
         error = (estimate - pairs.z_0) ** 2
-        if scheduler.prediction_type == "residual":
-            # Evens out the scale of the error over t; see the scheduler.
-            error = error * scheduler.loss_weight(t, error)
+        error = error * scheduler.loss_weight(t, error)
         yield NAME, {"denoising": Term(error.mean())}
 
     @torch.no_grad()
@@ -238,9 +237,9 @@ def build_network(spec: TeacherSpec, codec: LatentCodec, data: DataSpec) -> Swin
 def build_scheduler(
     spec: TeacherSpec, codec: LatentCodec, crops: TrainingCrops
 ) -> ResShiftScheduler:
-    """The schedule, with sigma_r = std(z_0 - z_y) measured on training crops for `residual`."""
+    """The schedule, with sigma_r = std(z_0 - z_y) measured on training crops where it is used."""
     settings: dict[str, Any] = spec.schedule.model_dump()
-    if spec.schedule.prediction_type == "residual":
+    if spec.schedule.prediction_type in FROM_Z_Y:
         # A sum's last bit depends on the threads, and a resumed training must find the same.
         with reproducible(spec.training.threads):
             settings["sigma_r"] = _residual_std(codec, crops)

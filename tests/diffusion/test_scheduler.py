@@ -11,7 +11,7 @@ from torch.testing import assert_close
 from tadsr.diffusion import ResShiftScheduler
 from tadsr.errors import ConfigError
 
-TYPES = ("sample", "residual", "epsilon")
+TYPES = ("sample", "residual", "preconditioned", "epsilon")
 
 
 def latents(n: int = 3, seed: int = 0) -> list[torch.Tensor]:
@@ -86,20 +86,44 @@ def test_noise_is_recovered_from_what_it_made() -> None:
 def test_an_ideal_output_of_each_kind_stands_for_the_clean_latent(kind: str) -> None:
     scheduler = ResShiftScheduler(prediction_type=kind, sigma_r=0.3)
     x_0, z_y, noise = latents()
-    ideal = {"sample": x_0, "residual": (x_0 - z_y) / 0.3, "epsilon": noise}[kind]
     for t in (0, 7, torch.tensor([0, 7, 14])):
         x_t = scheduler.add_noise(x_0, z_y, noise, t)
+        skip, error = (scheduler.coefficient(name, t, x_t) for name in ("skip", "skip_error"))
+        ideal = {
+            "sample": x_0, "residual": (x_0 - z_y) / 0.3, "epsilon": noise,
+            "preconditioned": (x_0 - z_y - skip * (x_t - z_y)) / error,
+        }[kind]  # fmt: skip
         assert_close(scheduler.pred_original_sample(ideal, x_t, t, z_y), x_0)
 
 
-@pytest.mark.parametrize("kind", ["sample", "residual"])
+@pytest.mark.parametrize("t", [0, 4, 14])
+def test_a_preconditioned_output_of_zero_is_the_best_linear_estimate(t: int) -> None:
+    """Against least squares on draws; what the network has left to say has unit variance."""
+    scheduler = ResShiftScheduler(prediction_type="preconditioned", sigma_r=0.3)
+    generator = torch.Generator().manual_seed(1)
+    z_y, gap, noise = (
+        torch.randn(400_000, generator=generator, dtype=torch.float64) for _ in range(3)
+    )
+    x_0 = z_y + 0.3 * gap
+    x_t = scheduler.add_noise(x_0, z_y, noise, t)
+    seen = x_t - z_y
+    slope = float((seen * (x_0 - z_y)).mean() / (seen**2).mean())
+    estimate = scheduler.pred_original_sample(torch.zeros_like(x_t), x_t, t, z_y)
+    torch.testing.assert_close(estimate, z_y + slope * seen, rtol=0.02, atol=0.01)
+    left = (x_0 - estimate) / scheduler.coefficient("skip_error", t, x_t)
+    assert float(left.std()) == pytest.approx(1, abs=0.01)
+    weighted = scheduler.loss_weight(t, x_t) * (x_0 - estimate) ** 2
+    assert float(weighted.mean()) == pytest.approx(1, abs=0.02), "each t counts alike"
+
+
+@pytest.mark.parametrize("kind", ["sample", "residual", "preconditioned"])
 @pytest.mark.parametrize("t", [0, 4, 14])
 def test_the_network_sees_unit_variance(kind: str, t: int) -> None:
     scheduler = ResShiftScheduler(prediction_type=kind, sigma_r=0.3)
     generator = torch.Generator().manual_seed(1)
     z_y, gap, noise = (torch.randn(200_000, generator=generator) for _ in range(3))
     # `sample` is scaled for latents of variance 1 that differ little from z_y.
-    x_0 = z_y + 0.3 * gap if kind == "residual" else z_y
+    x_0 = z_y if kind == "sample" else z_y + 0.3 * gap
     seen = scheduler.scale_model_input(scheduler.add_noise(x_0, z_y, noise, t), t, z_y)
     assert float(seen.std()) == pytest.approx(1, abs=0.01)
 
@@ -163,7 +187,7 @@ def test_settings_survive_saving(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"prediction_type": "residuals"}, "residual"),
+        ({"prediction_type": "residuals"}, "'residual'"),
         ({"kappa": 0.0}, "kappa"),
         ({"etas_end": 1.5}, "etas_end"),
         ({"etas_end": 0.01}, "etas_end"),

@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 
 from tadsr.config.student import ScoreDistillationSpec
-from tadsr.diffusion import ResShiftScheduler, predict_x0
 from tadsr.distillation.step import StudentStep, draw_noise
 
 AXIS = "score distillation"
@@ -66,14 +65,9 @@ def _noise_estimates(
     z_y, lq = step.z_y.repeat(copies, 1, 1, 1), step.lq.repeat(copies, 1, 1, 1)
     t = t.repeat(copies)
     x_t = scheduler.add_noise(torch.cat(latents), z_y, noise.repeat(copies, 1, 1, 1), t)
-    seen = _scaled_once_more(scheduler, x_t, t, z_y) if spec.input_scaled_twice else x_t
-    estimate = predict_x0(step.teacher, scheduler, seen, t, z_y, lq)
+    seen = scheduler.scale_model_input(x_t, t, z_y)
+    if spec.input_scaled_twice:
+        seen = seen * scheduler.coefficient("input_scale", t, seen)
+    output = step.teacher(seen, t, lq).sample
+    estimate = scheduler.pred_original_sample(output, x_t, t, z_y)
     return list(scheduler.eps_from_x0(estimate, x_t, t, z_y).chunk(copies))
-
-
-def _scaled_once_more(scheduler: ResShiftScheduler, x_t: Tensor, t: Tensor, z_y: Tensor) -> Tensor:
-    """x_t such that the network's input comes out divided by sqrt(kappa^2 eta_t + 1) once more."""
-    scale = scheduler.coefficient("input_scale", t, x_t)
-    if scheduler.prediction_type == "residual":  # whose input is counted from z_y
-        return z_y + scale * (x_t - z_y)
-    return scale * x_t

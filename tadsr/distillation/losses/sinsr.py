@@ -22,7 +22,7 @@ class InverseLoss:
 
     def __call__(self, step: StudentStep) -> Tensor:
         """Mean squared error to x_T."""
-        return F.mse_loss(_student(step, step.z_tch, 0), step.x_T)
+        return F.mse_loss(_way_back(step, step.z_tch), step.x_T)
 
 
 class GroundTruthLoss:
@@ -31,9 +31,20 @@ class GroundTruthLoss:
     def __call__(self, step: StudentStep) -> Tensor:
         """Mean squared error to z_0; only the way from noise to latent learns."""
         with torch.no_grad():
-            x_T = _student(step, step.z_0, 0)
-        return F.mse_loss(_student(step, x_T, step.scheduler.num_train_timesteps - 1), step.z_0)
+            x_T = _way_back(step, step.z_0)
+        T = step.scheduler.num_train_timesteps
+        answer = predict_x0(step.student, step.scheduler, x_T, T - 1, step.z_y, step.lq)
+        return F.mse_loss(answer, step.z_0)
 
 
-def _student(step: StudentStep, x: Tensor, t: int) -> Tensor:
-    return predict_x0(step.student, step.scheduler, x, t, step.z_y, step.lq)
+def _way_back(step: StudentStep, z: Tensor) -> Tensor:
+    """f(z, 0) as an x_T, (N, C, H, W).
+
+    A network of type `sample` puts x_T out as it is, as published. One whose outputs count from
+    z_y puts out its noise: in the units of z_0 - z_y, x_T would be far out of its range.
+    """
+    scheduler, t = step.scheduler, torch.zeros(len(z), dtype=torch.int64, device=z.device)
+    output: Tensor = step.student(scheduler.scale_model_input(z, t, step.z_y), t, step.lq).sample
+    if scheduler.prediction_type == "sample":
+        return output
+    return scheduler.prior_sample(step.z_y, output)
