@@ -5,8 +5,9 @@ stored is all that a student's step needs; crop, flip and noise of pair i depend
 
 Files of a pool: `train-00000.safetensors`, ... with `SHARD_PAIRS` pairs each (the last one with
 the rest), and `val.safetensors`, with the keys of `tadsr.distillation.answers`, each (pairs, ...)
-float32. A pool of mode `online` stores the validation pairs alone; its training pairs are computed
-anew whenever they are asked for, the same for the same number.
+float32; and `spectrum.json`, the spectra of score distillation on validation pairs. A pool of
+mode `online` stores the validation pairs alone; its training pairs are computed anew whenever
+they are asked for, the same for the same number.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ from tadsr.distillation.pool import (
     shard_file,
     validation_pairs,
 )
-from tadsr.files import remove_leftovers
+from tadsr.distillation.spectrum import gradient_spectra
+from tadsr.files import remove_leftovers, write_json
 from tadsr.training.latents import crop_settings
 from tadsr.training.models import load_frozen
 from tadsr.training.process import reproducible
@@ -41,6 +43,7 @@ from tadsr.training.state import save_tensors
 __all__ = ["OnlinePool", "Pool", "make_targets", "open_pool"]
 
 SHARD_PAIRS = 64
+SPECTRUM_FILE = "spectrum.json"
 TRAIN_AXIS, VAL_AXIS = "target", "validation target"
 """Of the noise of training and of validation pairs."""
 
@@ -74,7 +77,9 @@ def make_targets(
         pipeline = load_frozen(teacher_model, device)
         for done in _shards(spec, pipeline, train, val, data, folder, device):
             progress(done, spec.stored_pairs + spec.val_pairs)
-        start = _single_step_error(pipeline, validation_pairs(folder), device)
+        pairs = {k: v.to(device) for k, v in validation_pairs(folder).items()}
+        start = _single_step_error(pipeline, pairs)
+        write_json(folder / SPECTRUM_FILE, gradient_spectra(pipeline, pairs, spec.seed))
     return {
         "pairs": float(spec.pairs),
         "val_pairs": float(spec.val_pairs),
@@ -200,10 +205,9 @@ def _slices(batch: Batch) -> Callable[[int, int], Batch]:
     return part
 
 
-def _single_step_error(pipeline: Any, pairs: dict[str, Tensor], device: str) -> float:
-    on_device = {key: value.to(device) for key, value in pairs.items()}
+def _single_step_error(pipeline: Any, pairs: dict[str, Tensor]) -> float:
     answer = sample(
-        pipeline.unet, pipeline.scheduler, on_device["x_T"], on_device["z_y"], on_device["lq"],
+        pipeline.unet, pipeline.scheduler, pairs["x_T"], pairs["z_y"], pairs["lq"],
         num_inference_steps=1,
     )  # fmt: skip
-    return float(((answer - on_device["z_tch"]) ** 2).mean())
+    return float(((answer - pairs["z_tch"]) ** 2).mean())
