@@ -15,7 +15,7 @@ from tadsr.errors import ConfigError, TadsrError, nearest
 from tadsr.files import write_json, write_text
 from tadsr.plan import Job, Plan
 from tadsr.plan.receipts import write_receipt
-from tadsr.runs import Progress
+from tadsr.runs import Progress, team
 
 
 def add_experiment_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,11 +81,17 @@ def selected_jobs(plan: Plan, args: argparse.Namespace, stage: str) -> list[Job]
 
 @contextmanager
 def job_context(plan: Plan, job: Job) -> Iterator[JobContext]:
-    """Carry a job out: progress while it runs, then its receipt, or the reason of its failure."""
+    """Carry a job out: progress while it runs, then its receipt, or the reason of its failure.
+
+    Of several processes that share the job, the main one writes all that.
+    """
     failure = plan.log(job.id).with_suffix(".failed")
+    progress = Progress(plan.progress(job.id), max(len(job.cells), 1), job.name)
+    context = JobContext(plan, job, progress)
+    if not team.is_main():
+        yield context
+        return
     failure.unlink(missing_ok=True)
-    progress_path = plan.progress(job.id)
-    context = JobContext(plan, job, Progress(progress_path, max(len(job.cells), 1)))
     begun = time.monotonic()
     started = _seconds_since_process_start()
     try:
@@ -94,11 +100,17 @@ def job_context(plan: Plan, job: Job) -> Iterator[JobContext]:
         write_text(failure, " ".join(str(error).split())[:500] or type(error).__name__)
         raise
     finally:
-        progress_path.unlink(missing_ok=True)
+        progress.path.unlink(missing_ok=True)
     write_receipt(plan, job.id, context.cells)
     wall = started + time.monotonic() - begun
     timing = {"seconds": round(wall, 2), "startup": round(context.startup or started, 2)}
     write_json(plan.log(job.id).with_suffix(".time.json"), timing)
+
+
+def announce(text: str) -> None:
+    """A line of output, of the main process alone."""
+    if team.is_main():
+        print(text, flush=True)
 
 
 def work_through(context: JobContext, what: str, work: Callable[[str], None]) -> None:
@@ -132,11 +144,20 @@ def _seconds_since_process_start() -> float:
 
 
 def choose_device(wanted: str) -> str:
-    """`cpu` or `cuda` for what is wanted; asking for CUDA where there is none is an error."""
+    """The device for what is wanted; asking for CUDA where there is none is an error.
+
+    Of several processes that share a job, each has its own; they meet here.
+    """
     import torch
 
     if wanted == "cuda" and not torch.cuda.is_available():
         raise TadsrError("execution.device: cuda was asked for, but torch sees no GPU; use auto")
     if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return wanted
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    return team.join(wanted) if team.size() > 1 else wanted
+
+
+def meet(plan: Plan) -> None:
+    """Have the processes of `accelerate launch` meet before any of them does anything."""
+    if team.size() > 1:
+        choose_device(plan.experiment.execution.device)

@@ -93,7 +93,8 @@ class Monitor:
 
     def _describe(self, job: Job) -> str:
         state = read_progress(self.plan.progress(job.id))
-        return f"{job.stage} {state['label'] or job.name} {state['share']:.0%}"
+        pace = f", {state['pace']}" if state["pace"] else ""
+        return f"{job.stage} {state['label'] or job.name} {state['share']:.0%}{pace}"
 
 
 def stage_times(plan: Plan, seconds: float, since: float) -> str:

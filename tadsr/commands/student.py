@@ -7,9 +7,11 @@ import argparse
 from tadsr.commands.common import (
     JobContext,
     add_job_arguments,
+    announce,
     choose_device,
     job_context,
     load_plan,
+    meet,
     selected_jobs,
     work_through,
 )
@@ -28,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train each cell of the job. One that crashes does not stop the others, but fails the job."""
     plan = load_plan(args)
+    meet(plan)
     cells = {cell.name: cell for cell in plan.experiment.cells()}
     for job in selected_jobs(plan, args, "student"):
         with job_context(plan, job) as context:
@@ -63,6 +66,5 @@ def train_cell(context: JobContext, cell: Cell) -> None:
             student.finish(outcome.status, model_content(folder), results=outcome.results,
                            message=outcome.message)  # fmt: skip
         card = student.card
-        print(f"student {cell.name}: {card['status']} {card['message']} {card['results']}",
-              flush=True)  # fmt: skip
+        announce(f"student {cell.name}: {card['status']} {card['message']} {card['results']}")
     context.record(cell.name, card["status"], card["content"])

@@ -9,9 +9,11 @@ from typing import Any
 from tadsr.commands.common import (
     JobContext,
     add_job_arguments,
+    announce,
     choose_device,
     job_context,
     load_plan,
+    meet,
     selected_jobs,
 )
 from tadsr.errors import TadsrError
@@ -19,7 +21,7 @@ from tadsr.files import sha256_file
 from tadsr.plan import Plan, recipes
 from tadsr.plan.artefacts import model_content, pipeline_content
 from tadsr.plan.receipts import content_of
-from tadsr.runs import Run
+from tadsr.runs import Run, team
 from tadsr.weights import Missing, file_digest, status
 
 
@@ -31,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Make the teacher; one that diverges ends the experiment with an error."""
     plan = load_plan(args)
+    meet(plan)
     for job in selected_jobs(plan, args, "teacher"):
         with job_context(plan, job) as context:
             recipe = recipes.teacher(plan.experiment).as_dict()
@@ -43,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
                     imported = plan.experiment.teacher.imported
                     results = import_it(context) if imported else train_it(context)
                     teacher.finish("done", model_content(plan.teacher), results=results)
-                print(f"teacher: {teacher.card['results']}", flush=True)
+                announce(f"teacher: {teacher.card['results']}")
             context.record("teacher", "done", teacher.card["content"])
     return 0
 
@@ -73,13 +76,13 @@ def import_it(context: JobContext) -> dict[str, Any]:
 
     plan = context.plan
     experiment = plan.experiment
-    results = import_teacher(
-        experiment.teacher, plan.dataset("val"), experiment.data, plan.teacher,
-        device=choose_device(experiment.execution.device),
-    )  # fmt: skip
+    device = choose_device(experiment.execution.device)
+    results = team.decide(lambda: import_teacher(
+        experiment.teacher, plan.dataset("val"), experiment.data, plan.teacher, device=device
+    ))  # fmt: skip
     if results["val/chain_mse"] > results["val/bicubic_mse"]:
-        print(f"teacher: warning: {experiment.teacher.weights} is further from HR than bicubic on "
-              "the validation crops; check that it suits these images", flush=True)  # fmt: skip
+        announce(f"teacher: warning: {experiment.teacher.weights} is further from HR than bicubic "
+                 "on the validation crops; check that it suits these images")  # fmt: skip
     return results
 
 

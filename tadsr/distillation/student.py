@@ -19,6 +19,7 @@ from tadsr.distillation.step import StudentStep
 from tadsr.files import write_json
 from tadsr.models.discriminator import LatentDiscriminator
 from tadsr.pipeline import TADSRPipeline
+from tadsr.runs import team
 from tadsr.training.draws import Draws
 from tadsr.training.loop import TrainingOutcome, fit
 from tadsr.training.models import save_pipeline
@@ -59,13 +60,7 @@ def train_student(
     }
     if outcome.status == "done":
         trained: Any = state.validated_networks()[STUDENT]
-        with reproducible(spec.training.threads):
-            results |= _write_validation(objective, trained, folder / "validation.json")
-        pipeline = TADSRPipeline(
-            unet=trained, codec=objective.codec, scheduler=objective.scheduler,
-            scale=teacher.config.scale,
-        )  # fmt: skip
-        save_pipeline(pipeline, folder / "model")
+        results |= team.decide(lambda: _write(objective, trained, teacher, folder))
     return TrainingOutcome(outcome.status, outcome.message, results)
 
 
@@ -87,6 +82,8 @@ class StudentObjective:
         self.losses = build_losses(spec.losses, self.discriminator)
         self.weights = spec.losses.weights()
         self.val = self._to_device(pool.validation())
+        if spec.training.compile:
+            self.teacher.compile()
 
     def trainables(self) -> dict[str, Trainable]:
         """The student, and a discriminator with a flat learning rate and no average."""
@@ -170,6 +167,20 @@ class StudentObjective:
 
     def _to_device(self, pairs: dict[str, Tensor]) -> dict[str, Tensor]:
         return {key: value.to(self.device) for key, value in pairs.items()}
+
+
+def _write(
+    objective: StudentObjective, trained: Any, teacher: Any, folder: Path
+) -> dict[str, float]:
+    """Write the model and its errors."""
+    with reproducible(objective.spec.training.threads):
+        results = _write_validation(objective, trained, folder / "validation.json")
+    pipeline = TADSRPipeline(
+        unet=trained, codec=objective.codec, scheduler=objective.scheduler,
+        scale=teacher.config.scale,
+    )  # fmt: skip
+    save_pipeline(pipeline, folder / "model")
+    return results
 
 
 def _write_validation(

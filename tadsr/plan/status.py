@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from tadsr.files import is_locked
 from tadsr.plan.jobs import Job, Plan
@@ -34,8 +35,7 @@ def run_state(plan: Plan, run: str, job: Job) -> tuple[str, str]:
     status = str(card["status"])
     if status == "running":
         if is_locked(lock_path(plan.root / run)):
-            share = read_progress(plan.progress(job.id))["share"]
-            return "running", f"job {share:.0%}"
+            return "running", _how_far(read_progress(plan.progress(job.id)))
         return "interrupted", "the same command goes on"
     if status == "failed":
         return "failed", f"{card['message']} (log: {plan.log(job.id)})"
@@ -82,4 +82,8 @@ def _simple(plan: Plan, job: Job, fresh: bool) -> CellStatus:
         return CellStatus(job.stage, job.name, "waiting")
     if note["age"] > QUIET and not is_locked(plan.root / ".lock"):
         return CellStatus(job.stage, job.name, "interrupted", "the same command goes on")
-    return CellStatus(job.stage, job.name, "running", f"job {note['share']:.0%}")
+    return CellStatus(job.stage, job.name, "running", _how_far(note))
+
+
+def _how_far(note: dict[str, Any]) -> str:
+    return ", ".join(filter(None, [f"job {note['share']:.0%}", note["pace"]]))

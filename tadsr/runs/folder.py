@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tadsr.errors import CorruptionError
 from tadsr.files import Lock, digest_json, read_json, remove_leftovers, write_json
+from tadsr.runs import team
 from tadsr.runs.environment import describe_environment
 
 CARD = "run.json"
@@ -65,8 +67,14 @@ class Run:
         `root/superseded/`. `content` digests what a finished run produced; if it differs from
         the card, the folder is corrupt and `CorruptionError` names both digests. An exception
         inside the block marks the card `failed`; a kill leaves it `running`, to be resumed.
+
+        Of several processes that carry out a run together the main one does all this; the others
+        are given its card.
         """
         key = digest_json({"recipe": recipe, "upstream": upstream})
+        if not team.is_main():
+            yield cls(folder, key, team.decide(dict))
+            return
         with Lock(lock_path(folder), "this run", wait=True):
             remove_leftovers(folder)
             card = read_card(folder)
@@ -75,7 +83,7 @@ class Run:
                 card = None
             if card is not None and card["status"] in FINISHED:
                 _verify(folder, card, content)
-                yield cls(folder, key, card)
+                yield cls(folder, key, team.decide(partial(dict, card)))
                 return
             yield from _carry_out(cls, folder, key, recipe, upstream)
 
@@ -92,7 +100,8 @@ class Run:
             "message": message,
             "seconds": round(seconds, 2),
         }
-        write_json(self.folder / CARD, self.card)
+        if team.is_main():
+            write_json(self.folder / CARD, self.card)
 
 
 def _carry_out(
@@ -111,7 +120,7 @@ def _carry_out(
         "message": "",
     }
     write_json(folder / CARD, card)
-    run = cls(folder, key, card)
+    run = cls(folder, key, team.decide(partial(dict, card)))
     try:
         yield run
     except Exception as error:

@@ -1,4 +1,4 @@
-"""What a training sets in its process: threads, deterministic kernels, a deaf ear to SIGTERM."""
+"""What a training sets in its process: threads, deterministic kernels, patience with signals."""
 
 from __future__ import annotations
 
@@ -51,24 +51,40 @@ def seeded(build: Callable[[], T], seed: int, *axis: str | int) -> T:
 
 
 class StopRequest:
-    """Within the block, SIGTERM only sets `requested`, so that a step can end and be saved."""
+    """Within the block, SIGTERM and SIGUSR1 are only noted, so that a step can end and be saved.
+
+    Schedulers send them before they take a machine away.
+    """
+
+    SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
     def __init__(self) -> None:
-        self.requested = False
-        self._before: Any = None
+        self.received: int | None = None
+        self._before: dict[int, Any] = {}
+
+    @property
+    def requested(self) -> bool:
+        """Whether one of the signals has come."""
+        return self.received is not None
+
+    @property
+    def exit_code(self) -> int:
+        """128 and the signal's number, as a shell has it; of SIGTERM where another process got
+        the signal."""
+        return 128 + (self.received or signal.SIGTERM)
 
     def __enter__(self) -> StopRequest:
-        # Python allows handlers in the main thread alone; elsewhere SIGTERM stays what it is.
+        # Python allows handlers in the main thread alone; elsewhere signals stay what they are.
         if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGTERM, self._request)
+            self._before = {n: signal.signal(n, self._request) for n in self.SIGNALS}
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:  # fmt: skip
-        if self._before is not None:
-            signal.signal(signal.SIGTERM, self._before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _request(self, number: int, frame: FrameType | None) -> None:
-        self.requested = True
+        self.received = number

@@ -21,7 +21,7 @@ from tadsr.errors import CorruptionError, TadsrError
 from tadsr.files import atomic_path
 from tadsr.training.objective import Trainable
 
-FORMAT = 1
+FORMAT = 2
 METADATA_KEY = "tadsr"
 
 
@@ -35,9 +35,16 @@ class TrainingState:
         first: the first validation and the first total of each phase, against which an explosion
             is told.
         last: the latest validation.
+        scaler: of fp16 losses, or None.
     """
 
-    def __init__(self, trainables: Mapping[str, Trainable], weight_decay: float) -> None:
+    def __init__(
+        self,
+        trainables: Mapping[str, Trainable],
+        weight_decay: float,
+        scaler: torch.amp.GradScaler | None = None,
+    ) -> None:
+        self.scaler = scaler
         self.networks = {name: item.network for name, item in trainables.items()}
         self.averages = {
             name: copy.deepcopy(item.network).requires_grad_(False).eval()
@@ -84,6 +91,7 @@ class TrainingState:
         position = {
             "format": FORMAT, "images": self.images, "steps": self.steps, "sums": self.sums,
             "count": self.count, "first": self.first, "last": self.last,
+            "scaler": None if self.scaler is None else self.scaler.state_dict(),
         }  # fmt: skip
         save_tensors(path, self._tensors(), {METADATA_KEY: json.dumps(position)})
 
@@ -99,6 +107,8 @@ class TrainingState:
         self.images, self.steps = position["images"], position["steps"]
         self.sums, self.count = position["sums"], position["count"]
         self.first, self.last = position["first"], position["last"]
+        if self.scaler is not None:
+            self.scaler.load_state_dict(position["scaler"])
 
     def _modules(self) -> dict[str, nn.Module]:
         networks = {f"network/{name}/": module for name, module in self.networks.items()}

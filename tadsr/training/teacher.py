@@ -21,6 +21,7 @@ from tadsr.models.codecs import LatentCodec, PixelUnshuffleCodec
 from tadsr.models.swin_unet import SwinUNet2DModel
 from tadsr.pipeline import TADSRPipeline
 from tadsr.pipeline.published import load_codec, load_published
+from tadsr.runs import team
 from tadsr.training.draws import Draws
 from tadsr.training.latents import LatentPairs, crop_settings, encode_pairs
 from tadsr.training.loop import TrainingOutcome, fit
@@ -73,11 +74,18 @@ def train_teacher(
     trained: Any = state.validated_networks()[NAME]
     results = outcome.results | {"sigma_r": scheduler.sigma_r}
     if outcome.status == "done":
-        with reproducible(spec.training.threads):
-            results |= final_errors(trained, scheduler, objective.val, spec.training.seed)
         pipeline = TADSRPipeline(unet=trained, codec=codec, scheduler=scheduler, scale=data.scale)
-        save_pipeline(pipeline, folder / "model")
+        results |= team.decide(lambda: _write(pipeline, objective, folder))
     return TrainingOutcome(outcome.status, outcome.message, results)
+
+
+def _write(pipeline: Any, objective: TeacherObjective, folder: Path) -> dict[str, float]:
+    """Write the model, and measure its chain."""
+    spec = objective.spec
+    with reproducible(spec.threads):
+        errors = final_errors(pipeline.unet, pipeline.scheduler, objective.val, spec.seed)
+    save_pipeline(pipeline, folder / "model")
+    return errors
 
 
 def import_teacher(

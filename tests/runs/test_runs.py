@@ -8,8 +8,9 @@ import pytest
 
 from tadsr.errors import CorruptionError
 from tadsr.files import digest_files, write_text
-from tadsr.runs import Curves, Run, read_curves
+from tadsr.runs import Curves, Progress, Run, read_curves
 from tadsr.runs.folder import read_card
+from tadsr.runs.progress import duration, read_progress
 
 
 def content(folder: Path) -> str:
@@ -70,3 +71,23 @@ def test_curves_rewind_to_the_resumed_position_and_forgive_a_torn_line(tmp_path:
     curves.append(24, {"loss": 9.0})
     assert [line["loss"] for line in read_curves(curves.path)] == [1.0, 2.0, 9.0]
     assert read_curves(curves.path)[0]["bad"] is None
+
+
+def test_progress_tells_speed_and_time_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("tadsr.runs.progress.time.monotonic", lambda: clock[0])
+    progress = Progress(tmp_path / "note.json", cells=2)
+    progress.start_cell(1, "full/seed-1")
+    progress(200, 1000)  # taken up where an earlier run stopped
+    clock[0] += 20
+    progress(400, 1000)
+    note = read_progress(tmp_path / "note.json")
+    assert note["share"] == pytest.approx(0.7)
+    assert note["pace"] == "10 a second, 60 s left"
+    assert capsys.readouterr().out == "full/seed-1: 400 of 1000, 10 a second, 60 s left\n"
+    clock[0] += 5
+    progress(450, 1000)
+    assert capsys.readouterr().out == "", "a line now and then, not at every step"
+    assert [duration(seconds) for seconds in (80, 100, 5400)] == ["80 s", "1.67 min", "1.5 h"]

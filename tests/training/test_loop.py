@@ -14,8 +14,9 @@ from tadsr.config.student import TrainingSpec
 from tadsr.errors import CorruptionError
 from tadsr.runs.curves import read_curves
 from tadsr.seeds import torch_generator
-from tadsr.training.loop import fit, schedule
+from tadsr.training.loop import fit
 from tadsr.training.objective import Term, Trainable
+from tadsr.training.step import schedule
 from tests.tiny import Interrupted, contents, ignore, interrupt_at
 
 STATE = "state/state.safetensors"
@@ -148,19 +149,20 @@ def test_a_finished_training_is_not_trained_again(tmp_path: Path) -> None:
     assert second.results["val/error"] == first.results["val/error"]
 
 
-def test_sigterm_saves_and_leaves(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_saves_and_leaves(tmp_path: Path, number: signal.Signals) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     fit(Game(), spec(), whole, progress=ignore)
 
     def stop(images: int, total: int) -> None:
         if images == 20:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
 
     with pytest.raises(SystemExit) as leaving:
         fit(Game(), spec(), parts, progress=stop)
-    assert leaving.value.code == 128 + signal.SIGTERM
+    assert leaving.value.code == 128 + number
     assert (parts / STATE).is_file()
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert signal.getsignal(number) == signal.SIG_DFL
     resumed = Game()
     fit(resumed, spec(), parts, progress=ignore)
     assert resumed.order == ["chaser", "line"] * 5

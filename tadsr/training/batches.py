@@ -1,0 +1,75 @@
+"""Each batch as the parts that this process works on, prepared while the step before runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Generic
+
+from tadsr.config.student import TrainingSpec
+from tadsr.errors import ConfigError
+from tadsr.training.objective import BatchT, Objective
+
+
+@dataclass(frozen=True)
+class Part(Generic[BatchT]):
+    """A piece of a batch, and its share of the batch's images."""
+
+    batch: BatchT
+    share: float
+
+
+class Batches(Generic[BatchT]):
+    """The batches of a training: process `index` of `count` gets its slice, in equal pieces.
+
+    Raises:
+        ConfigError: a batch that is too small to give every process and piece an image.
+    """
+
+    def __init__(
+        self, objective: Objective[BatchT], spec: TrainingSpec, index: int, count: int
+    ) -> None:
+        self.objective = objective
+        self.spec = spec
+        self.parts = count * spec.gradient_accumulation
+        self.mine = range(
+            index * spec.gradient_accumulation, (index + 1) * spec.gradient_accumulation
+        )
+        last = spec.images % spec.batch_size or spec.batch_size
+        smallest = min(spec.batch_size, spec.images, last)
+        if smallest < self.parts:
+            raise ConfigError(
+                f"training.batch_size: a batch of {smallest} images cannot give each of {count} "
+                f"processes times {spec.gradient_accumulation} (gradient_accumulation) pieces an "
+                f"image; give every batch, and the last one that is left of images, {self.parts}"
+            )
+
+    def count(self, start: int) -> int:
+        """Images, over all processes, of the batch that begins at image `start`."""
+        return min(self.spec.batch_size, self.spec.images - start)
+
+    def after(self, start: int) -> Iterator[list[Part[BatchT]]]:
+        """This process's parts of each batch from image `start` on.
+
+        One batch is prepared ahead by a thread; what it holds depends on its position alone.
+        """
+        with ThreadPoolExecutor(1, "batches") as thread:
+            coming = thread.submit(self._parts, start)
+            while start < self.spec.images:
+                parts = coming.result()
+                start += self.count(start)
+                if start < self.spec.images:
+                    coming = thread.submit(self._parts, start)
+                yield parts
+
+    def _parts(self, start: int) -> list[Part[BatchT]]:
+        count = self.count(start)
+        edges = [count * number // self.parts for number in range(self.parts + 1)]
+        return [
+            Part(
+                self.objective.batch(start + edges[n], edges[n + 1] - edges[n]),
+                (edges[n + 1] - edges[n]) / count,
+            )
+            for n in self.mine
+        ]
