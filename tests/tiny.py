@@ -56,14 +56,13 @@ def make_data(folder: Path) -> DataSpec:
 
 def student_spec(
     *,
-    images: int = 24,
     score_distillation: dict[str, Any] | None = None,
     adversarial: dict[str, Any] | None = None,
     **training: Any,
 ) -> StudentSpec:
     """A student of a few steps."""
     return StudentSpec(
-        training=TrainingSpec(images=images, batch_size=4, **training),
+        training=TrainingSpec(**{"images": 24, "batch_size": 4, **training}),
         losses=LossesSpec(
             score_distillation=ScoreDistillationSpec(**(score_distillation or {})),
             adversarial=AdversarialSpec(**(adversarial or {})),

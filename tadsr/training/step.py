@@ -42,7 +42,7 @@ class Stepper(Generic[BatchT]):
         self.workers = workers
         self.ledger = ledger
         self.total_steps = math.ceil(spec.images / spec.batch_size)
-        self.moving = [b for item in trainables.values() for b in item.network.buffers()]
+        self.buffers = [b for item in trainables.values() for b in item.network.buffers()]
 
     def take(self, parts: list[Part[BatchT]], count: int) -> None:
         """All phases of one batch of `count` images, of which this process has `parts`."""
@@ -58,7 +58,7 @@ class Stepper(Generic[BatchT]):
 
     def _phase(self, parts: list[Part[BatchT]], number: int, once: Iterator[Phase] | None) -> None:
         """Optimise one network on the sum over all parts and processes."""
-        before = [buffer.clone() for buffer in self.moving] if once is None else []
+        before = [(b, b._version, b.clone()) for b in self.buffers] if once is None else []
         values: list[Tensor] = []
         for part in parts:
             with self.workers.autocast():
@@ -73,7 +73,9 @@ class Stepper(Generic[BatchT]):
         weights = {key: term.weight for key, term in terms.items()}
         self.ledger.note(name, weights, torch.stack(values).sum(0), norm)
 
-    def _pass_again(self, part: Part[BatchT], number: int, before: list[Tensor]) -> Phase:
+    def _pass_again(
+        self, part: Part[BatchT], number: int, before: list[tuple[Tensor, int, Tensor]]
+    ) -> Phase:
         """Phase `number` of one of several parts.
 
         A phase is optimised when all parts have been through it. Keeping what the parts share
@@ -83,9 +85,11 @@ class Stepper(Generic[BatchT]):
         for _ in range(number):
             next(phases)
         # A pass may move buffers (the power iterations of spectral norm). All parts start from
-        # the same, as the images of an undivided batch do.
-        if self.moving:
-            torch._foreach_copy_(self.moving, before)
+        # the same, as the images of an undivided batch do. The others must not be written to:
+        # a backward pass to come may need them.
+        for buffer, version, value in before:
+            if buffer._version != version:
+                buffer.copy_(value)
         return next(phases)
 
     def _backward(self, name: str, terms: Mapping[str, Term], share: float) -> None:
