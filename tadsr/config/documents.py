@@ -35,6 +35,27 @@ class Document:
     values: dict[str, Any] = field(default_factory=dict)
     origins: Origins = field(default_factory=dict)
 
+    def origin(self, path: KeyPath) -> str:
+        """Where the deepest known part of `path` was written."""
+        return origin_of(path, self.origins, self.file)
+
+    def at(self, path: KeyPath, values: dict[str, Any]) -> Document:
+        """The mapping `values` that stands at `path`, as a document of its own."""
+        depth = len(path)
+        below = {at[depth:]: where for at, where in self.origins.items() if at[:depth] == path}
+        return Document(self.origin(path), values, below)
+
+
+def origin_of(location: KeyPath, origins: Origins, file: str) -> str:
+    """The place of the deepest part of `location` that was written somewhere."""
+    for end in range(len(location), 0, -1):
+        if location[:end] in origins:
+            return origins[location[:end]]
+        for path, place in origins.items():
+            if path[:end] == location[:end]:
+                return place
+    return file
+
 
 def read_yaml(path: Path) -> Document:
     """Read a mapping of settings; ConfigError, one line, for whatever is wrong with the file."""

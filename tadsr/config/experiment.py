@@ -11,6 +11,8 @@ from pydantic import Field, field_validator, model_validator
 
 from tadsr.config.base import Config, Name, Positive, PositiveFloat, Seed, mistake_at, no_duplicates
 from tadsr.config.data import DataSpec
+from tadsr.config.deltas import changed
+from tadsr.config.grid import GridSpec
 from tadsr.config.metrics import METRICS, MetricSpec, metric_for
 from tadsr.config.published import PUBLISHED
 from tadsr.config.student import StudentSpec, TargetsSpec, loss_file_digest
@@ -128,6 +130,11 @@ class Experiment(Config):
     targets: TargetsSpec = TargetsSpec()
     student: StudentSpec = StudentSpec()
     variants: dict[Name, Variant] = Field(default_factory=lambda: {"full": Variant()})
+    """In a file: a list of names of files in variants/ and of mappings with a name, or a mapping
+    by name; each with description, extends (a name or several) and dotted keys. With a grid, none
+    is needed."""
+    grid: GridSpec | None = None
+    """Variants from the product of axes (docs/ablations.md)."""
     evaluation: EvaluationSpec = EvaluationSpec()
     execution: ExecutionSpec = ExecutionSpec()
 
@@ -148,7 +155,13 @@ class Experiment(Config):
     def _consistent(self) -> Experiment:
         if self.reference not in self.variants:
             known = nearest(self.reference, list(self.variants))
-            raise mistake_at("reference", f"'{self.reference}' is no variant of the list: {known}")
+            raise mistake_at("reference", f"'{self.reference}' is no variant: {known}")
+        for index, point in enumerate(self.grid.points if self.grid else ()):
+            if point.variant not in self.variants:
+                known = nearest(point.variant, list(self.variants))
+                raise mistake_at(
+                    f"grid.points.{index}", f"'{point.variant}' is no variant: {known}"
+                )
         for endpoint in self.primary:
             if endpoint.dataset not in self.data.test:
                 known = nearest(endpoint.dataset, list(self.data.test))
@@ -206,29 +219,16 @@ class Experiment(Config):
 
     def cell(self, variant: str, seed: int) -> Cell:
         """The settings of one student: the base with the variant's delta applied."""
-        from tadsr.config.loading import apply_delta
-
-        base = {
-            "student": self.student.model_dump(mode="json"),
-            "targets": self.targets.model_dump(mode="json"),
-        }
-        settings = apply_delta(base, self.variants[variant].delta)
-        targets = TargetsSpec.model_validate_json(_json(settings["targets"])).for_seed(seed)
+        student, targets = changed(self.student, self.targets, self.variants[variant].delta)
+        targets = targets.for_seed(seed)
         last = self.teacher.schedule.num_train_timesteps - 1
         if max(targets.start_timesteps, default=0) > last:
             raise ConfigError(
                 f"variant '{variant}': targets.start_timesteps is {list(targets.start_timesteps)}; "
                 f"this teacher's steps are 0 to {last}"
             )
-        student = StudentSpec.model_validate_json(_json(settings["student"]))
         return Cell(variant, seed, student, targets)
 
     def cells(self) -> list[Cell]:
         """Every student of the grid, variant by variant."""
         return [self.cell(variant, seed) for variant in self.variants for seed in self.seeds]
-
-
-def _json(value: Any) -> str:
-    import json
-
-    return json.dumps(value)

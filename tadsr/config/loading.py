@@ -1,8 +1,7 @@
-"""Reading experiment files: YAML with positions, `extends`, variants, one-line errors."""
+"""Reading experiment files: YAML with positions, `extends`, overrides, one-line errors."""
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -12,12 +11,14 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from tadsr.config.deltas import set_at
 from tadsr.config.documents import Document, KeyPath, Loader, construct, read_yaml
 from tadsr.config.experiment import Experiment
-from tadsr.config.mistakes import explain
-from tadsr.errors import ConfigError, TadsrError, nearest
+from tadsr.config.grid_reading import add_grid
+from tadsr.config.mistakes import explain, explained
+from tadsr.config.variants import collect_variants
+from tadsr.errors import ConfigError, TadsrError
 
-DELTA_ROOTS = ("student", "targets")
 MAX_EXTENDS = 10
 
 
@@ -32,22 +33,16 @@ def load_experiment(path: Path | str, overrides: Sequence[str] = ()) -> Experime
             f"{path}: the file is empty; `tadsr schema --defaults` shows every setting"
         )
     _apply_overrides(document, overrides)
-    variants = _collect_variants(document, path.parent)
+    drafts = collect_variants(document, path.parent)
     document.values["variants"] = {
-        name: {"description": text, "delta": variant.values}
-        for name, (text, variant) in variants.items()
+        name: {"description": draft.description, "delta": draft.delta.values}
+        for name, draft in drafts.items()
     }
+    deltas = {name: draft.delta for name, draft in drafts.items()}
+    add_grid(document, deltas)
     experiment = _validate(document)
-    _check_variants(experiment, document, {name: v for name, (_, v) in variants.items()})
+    _check_variants(experiment, document, deltas)
     return experiment
-
-
-def apply_delta(base: Mapping[str, Any], delta: Mapping[str, Any]) -> dict[str, Any]:
-    """A deep copy of `base` with each dotted key of `delta` set."""
-    result: dict[str, Any] = copy.deepcopy(dict(base))
-    for key, value in delta.items():
-        _set(result, tuple(key.split(".")), value)
-    return result
 
 
 def freeze(experiment: Experiment) -> dict[str, Any]:
@@ -67,9 +62,13 @@ def _load_frozen(path: Path, overrides: Sequence[str]) -> Experiment:
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected an object of settings; run `tadsr run` with the YAML")
     document = Document(str(path), values)
+    for override in overrides:
+        if re.match(r"\s*grid\b", override):
+            raise ConfigError(f"--set {override}: {path} holds the grid's points; set it with the "
+                              "YAML file")  # fmt: skip
     _apply_overrides(document, overrides)
     experiment = _validate(document)
-    _check_variants(experiment, document, dict.fromkeys(experiment.variants, document))
+    _check_variants(experiment, document, {})
     return experiment
 
 
@@ -107,7 +106,7 @@ def _apply_overrides(document: Document, overrides: Sequence[str]) -> None:
             raise ConfigError(f"--set {override}: the value is not valid YAML") from error
         path = tuple(key.strip().split("."))
         _refuse_list_parts(document, path, override)
-        _set(document.values, path, value)
+        set_at(document.values, path, value)
         below = [p for p in document.origins if p[: len(path)] == path]
         for stale in below:
             del document.origins[stale]
@@ -124,88 +123,6 @@ def _refuse_list_parts(document: Document, path: KeyPath, override: str) -> None
             raise ConfigError(f"--set {override}: {name} is a list; set all of it, {name}=[...]")
 
 
-def _set(values: dict[str, Any], path: KeyPath, value: Any) -> None:
-    for part in path[:-1]:
-        below = values.get(part)
-        if not isinstance(below, dict):
-            below = values[part] = {}
-        values = below
-    values[path[-1]] = value
-
-
-def _collect_variants(document: Document, folder: Path) -> dict[str, tuple[str, Document]]:
-    """Name -> (description, delta document), from a list of names or an inline mapping."""
-    raw = document.values.get("variants", ["full"])
-    where = document.origins.get(("variants",), document.file)
-    if isinstance(raw, dict):
-        return {
-            name: _split_variant(_inline_variant(document, name, body))
-            for name, body in raw.items()
-        }
-    if not isinstance(raw, list) or not all(isinstance(name, str) for name in raw):
-        raise ConfigError(f"{where}: variants: expected a list of names, got {raw!r}")
-    result: dict[str, tuple[str, Document]] = {}
-    for index, name in enumerate(raw):
-        at = document.origins.get(("variants", str(index)), where)
-        if name in result:
-            raise ConfigError(f"{at}: variants: duplicate variant '{name}'")
-        file = folder / "variants" / f"{name}.yaml"
-        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name) or not file.is_file():
-            known = [p.stem for p in (folder / "variants").glob("*.yaml")]
-            raise ConfigError(
-                f"{at}: variants: unknown variant '{name}': {nearest(name, known)}"
-                f" (each is a file in {folder / 'variants'})"
-            )
-        result[name] = _split_variant(_flatten(read_yaml(file)))
-    return result
-
-
-def _inline_variant(document: Document, name: str, body: Any) -> Document:
-    if body is None:  # `full:` alone is the base as it stands
-        body = {}
-    if not isinstance(body, dict):
-        raise ConfigError(f"{document.file}: variants.{name}: expected a mapping, got {body!r}")
-    inner = Document(document.file, body)
-    prefix = ("variants", name)
-    inner.origins = {
-        path[2:]: place for path, place in document.origins.items() if path[:2] == prefix
-    }
-    return _flatten(inner)
-
-
-def _flatten(document: Document) -> Document:
-    """Nested mappings become dotted keys, so that both spellings mean the same."""
-    flat = Document(document.file)
-
-    def walk(values: Mapping[str, Any], at: KeyPath, source: KeyPath) -> None:
-        for key, value in values.items():
-            path, place = (*at, *key.split(".")), (*source, key)
-            if isinstance(value, Mapping) and value:
-                walk(value, path, place)
-            else:
-                flat.values[".".join(path)] = value
-                flat.origins[path] = document.origins.get(place, document.file)
-
-    walk(document.values, (), ())
-    return flat
-
-
-def _split_variant(document: Document) -> tuple[str, Document]:
-    description = document.values.pop("description", "")
-    if not isinstance(description, str):
-        where = document.origins[("description",)]
-        raise ConfigError(f"{where}: description: expected text, got {description!r}")
-    for key in document.values:
-        root = key.split(".")[0]
-        if root not in DELTA_ROOTS:
-            where = document.origins[tuple(key.split("."))]
-            raise ConfigError(
-                f"{where}: {key}: a variant changes keys below student or targets only: "
-                f"{nearest(root, list(DELTA_ROOTS))}"
-            )
-    return description, document
-
-
 def _validate(document: Document) -> Experiment:
     try:
         return Experiment.model_validate_json(json.dumps(document.values, default=str))
@@ -216,13 +133,10 @@ def _validate(document: Document) -> Experiment:
 
 
 def _check_variants(
-    experiment: Experiment, document: Document, variants: Mapping[str, Document]
+    experiment: Experiment, document: Document, deltas: Mapping[str, Document]
 ) -> None:
     """Validate each variant's cell, so that a typo in a delta names the variant file."""
-    for name, variant in variants.items():
-        try:
+    for name in experiment.variants:
+        delta = deltas.get(name, document)
+        with explained(delta.file, {**document.origins, **delta.origins}):
             experiment.cell(name, experiment.seeds[0])
-        except ValidationError as error:
-            root = "student" if error.title == "StudentSpec" else "targets"
-            origins = {**document.origins, **variant.origins}
-            raise ConfigError(explain(error, variant.file, origins, (root,))) from None

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from tadsr.config.documents import KeyPath, Origins
+from tadsr.config.documents import KeyPath, Origins, origin_of
 from tadsr.config.experiment import Experiment
-from tadsr.errors import nearest
+from tadsr.errors import ConfigError, nearest
 
 
 def explain(error: ValidationError, file: str, origins: Origins, root: KeyPath = ()) -> str:
@@ -23,8 +25,7 @@ def explain(error: ValidationError, file: str, origins: Origins, root: KeyPath =
         location = (*location, *mistake["ctx"]["key"].split("."))
     key = ".".join(location)
     if mistake["type"] == "extra_forbidden":
-        names = _fields_at(location[:-1])
-        text = f"unknown key '{location[-1]}': {nearest(location[-1], names)}"
+        text = unknown_key(location)
     elif mistake["type"] == "missing":
         text = "this key is required"
     elif mistake["type"] in ("value_error", "at"):
@@ -34,7 +35,7 @@ def explain(error: ValidationError, file: str, origins: Origins, root: KeyPath =
         if mistake["type"] == "literal_error":
             text += f" ({nearest(str(mistake['input']), _words(mistake['msg']))})"
     more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
-    return f"{_origin(location, origins, file)}: {key + ': ' if key else ''}{text}{more}"
+    return f"{origin_of(location, origins, file)}: {key + ': ' if key else ''}{text}{more}"
 
 
 def _words(message: str) -> list[str]:
@@ -46,29 +47,44 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _origin(location: KeyPath, origins: Origins, file: str) -> str:
-    """The place of the deepest part of `location` that was written somewhere."""
-    for end in range(len(location), 0, -1):
-        if location[:end] in origins:
-            return origins[location[:end]]
-        for path, place in origins.items():
-            if path[:end] == location[:end]:
-                return place
-    return file
-
-
-def _fields_at(location: KeyPath) -> list[str]:
-    """Names of the fields of the settings class at a dotted place."""
-    model: Any = Experiment
+def type_at(location: KeyPath) -> Any:
+    """What stands at a dotted place: a settings class, a dict, a value's type; None if nothing."""
+    found: Any = Experiment
     for part in location:
-        if isinstance(model, type) and issubclass(model, BaseModel):
-            if part not in model.model_fields:
-                return []
-            model = model.model_fields[part].annotation
-        arguments = [a for a in getattr(model, "__args__", ()) if isinstance(a, type)]
-        models = [a for a in arguments if issubclass(a, BaseModel)]
-        if models:
-            model = models[-1]
-    if isinstance(model, type) and issubclass(model, BaseModel):
-        return list(model.model_fields)
-    return []
+        if get_origin(found) is dict:
+            found = get_args(found)[1]
+        elif _is_settings(found) and part in found.model_fields:
+            found = found.model_fields[part].annotation
+        elif found is not Any:
+            return None
+        classes = [choice for choice in get_args(found) if _is_settings(choice)]
+        if classes and get_origin(found) is not dict:
+            found = classes[-1]
+    return found
+
+
+def is_section(location: KeyPath) -> bool:
+    """Whether other settings stand below a dotted place."""
+    found = type_at(location)
+    return _is_settings(found) or get_origin(found) is dict
+
+
+def _is_settings(found: Any) -> bool:
+    return isinstance(found, type) and issubclass(found, BaseModel)
+
+
+def unknown_key(location: KeyPath) -> str:
+    """That there is no such key at a dotted place, with the nearest one that is there."""
+    found = type_at(location[:-1])
+    names = list(found.model_fields) if _is_settings(found) else []
+    return f"unknown key '{location[-1]}': {nearest(location[-1], names)}"
+
+
+@contextmanager
+def explained(file: str, origins: Origins) -> Iterator[None]:
+    """A ValidationError of student or targets as a ConfigError of one line."""
+    try:
+        yield
+    except ValidationError as error:
+        root = {"StudentSpec": ("student",), "TargetsSpec": ("targets",)}.get(error.title, ())
+        raise ConfigError(explain(error, file, origins, root)) from None

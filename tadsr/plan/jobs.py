@@ -296,6 +296,8 @@ def _closing_jobs(experiment: Experiment, evaluations: list[Job]) -> list[Job]:
         "metrics": list(experiment.evaluation.metrics),
         "jobs": [job.digest for job in evaluations],
     }
+    if experiment.grid:
+        question["grid"] = experiment.grid.model_dump(mode="json")
     compare = Job("compare", "compare", (), tuple(job.id for job in evaluations),
                   digest_json(question), start=6)  # fmt: skip
     shown = {
