@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from functools import lru_cache
+from pathlib import Path
 
 from tadsr.commands.common import (
     JobContext,
@@ -17,9 +19,10 @@ from tadsr.commands.common import (
 )
 from tadsr.config.experiment import Cell
 from tadsr.plan import recipes
-from tadsr.plan.artefacts import model_content
+from tadsr.plan.artefacts import model_content, pool_content
 from tadsr.plan.receipts import content_of
-from tadsr.runs import Run
+from tadsr.runs import Run, team
+from tadsr.runs.folder import verify_run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,6 +58,7 @@ def train_cell(context: JobContext, cell: Cell) -> None:
             from tadsr.training.models import load_frozen
 
             context.work_begins()
+            _check_pool(plan.pool(cell))
             device = choose_device(plan.experiment.execution.device)
             teacher = load_frozen(plan.teacher / "model", device)
             pool = open_pool(cell.targets, plan.pool(cell), teacher, plan.dataset("train"),
@@ -68,3 +72,9 @@ def train_cell(context: JobContext, cell: Cell) -> None:
         card = student.card
         announce(f"student {cell.name}: {card['status']} {card['message']} {card['results']}")
     context.record(cell.name, card["status"], card["content"])
+
+
+@lru_cache
+def _check_pool(folder: Path) -> None:
+    """Once per job: a pool with a torn or exchanged shard teaches something else."""
+    team.decide(lambda: verify_run(folder, pool_content))

@@ -129,6 +129,17 @@ def _carry_out(
         raise
 
 
+def verify_run(folder: Path, content: Callable[[Path], str]) -> None:
+    """Check that a finished run's files are those that its card tells of, before they are used.
+
+    Raises:
+        CorruptionError: they are not.
+    """
+    card = read_card(folder)
+    if card is not None and card["status"] in FINISHED:
+        _verify(folder, card, content)
+
+
 def _verify(folder: Path, card: dict[str, Any], content: Callable[[Path], str]) -> None:
     found = content(folder)
     if found != card["content"]:

@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tadsr.cli import main
+from tests.plan.made_up import MINI, finish_all, mini
+
+
+def test_a_pool_that_is_not_what_its_card_says_teaches_nobody(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = mini(tmp_path)
+    finish_all(plan)  # cards of a pool without its files
+    (plan.student("full/seed-0") / "run.json").unlink()
+    code = main(["student", str(MINI), "full", "--results", str(plan.root.parent)])
+    assert code != 0
+    error = capsys.readouterr().err
+    assert f"{plan.pool(plan.experiment.cell('full', 0))}: its content" in error
+    assert "delete the folder to make it again" in error
