@@ -57,6 +57,7 @@ def compare_all(plan: Plan) -> Path:
     write_json(folder / "cells.json", cells)
     write_json(folder / "timing.json", read_timing(plan, upscalers))
     write_statistics(plan, folder, gathered.frame, cells)
+    write_effects(plan, folder, gathered.frame, cells)
     return folder
 
 
@@ -112,10 +113,7 @@ def write_statistics(
     from tadsr.compare import Comparison, Summary, compare, find_alarms, summarize, to_frame
 
     experiment = plan.experiment
-    diverged = {
-        variant: [c["seed"] for c in cells if c["variant"] == variant and c["status"] == "diverged"]
-        for variant in experiment.variants
-    }
+    diverged = diverged_seeds(plan, cells)
     directions = {spec.id: spec.direction for spec in experiment.evaluation.specs()}
     comparable = experiment.reference in set(scores["variant"])
     summaries = summarize(scores, diverged=diverged) if len(scores) else []
@@ -135,6 +133,35 @@ def write_statistics(
         alarms.append({"kind": "no_reference", "variant": experiment.reference, "dataset": "",
                        "metric": "", "text": text})  # fmt: skip
     write_json(folder / "alarms.json", alarms)
+
+
+def diverged_seeds(plan: Plan, cells: list[dict[str, Any]]) -> dict[str, list[int]]:
+    """Variant to the seeds whose training diverged."""
+    return {
+        variant: [c["seed"] for c in cells if c["variant"] == variant and c["status"] == "diverged"]
+        for variant in plan.experiment.variants
+    }
+
+
+def write_effects(
+    plan: Plan, folder: Path, scores: pd.DataFrame, cells: list[dict[str, Any]]
+) -> None:
+    """Main effects and interactions of the grid's axes, where there is a grid."""
+    from tadsr.compare import Effect, effects, to_frame
+
+    experiment, grid = plan.experiment, plan.experiment.grid
+    if grid is None:
+        (folder / "effects.parquet").unlink(missing_ok=True)  # of an earlier experiment file
+        return
+    found = effects(
+        scores,
+        {axis: list(levels) for axis, levels in grid.axes.items()},
+        [(point.variant, point.levels) for point in grid.points],
+        directions={spec.id: spec.direction for spec in experiment.evaluation.specs()},
+        diverged=diverged_seeds(plan, cells),
+        declared_seeds=dict.fromkeys(experiment.variants, experiment.seeds),
+    ) if len(scores) else []  # fmt: skip
+    write_parquet(folder / "effects.parquet", to_frame(found, Effect))
 
 
 def read_timing(plan: Plan, upscalers: list[str]) -> dict[str, float]:

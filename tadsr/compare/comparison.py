@@ -14,7 +14,6 @@ from tadsr.compare.claims import (
     WeightsClaim,
     population_claim,
     probability_of_improvement,
-    recipe_claim,
     t_interval,
     weights_claim,
     win_rate,
@@ -80,7 +79,7 @@ def compare(
         )
     declared = {(dataset, metric) for dataset, metric in primary}
     higher = {
-        endpoint: _direction(endpoint[1], directions or {}, endpoint in declared)
+        endpoint: direction_of(endpoint[1], directions or {}, endpoint in declared)
         for endpoint in {*scores.blocks, *declared}
     }
     measured = [
@@ -108,7 +107,7 @@ def summarize(
     ]
 
 
-def _direction(metric: str, directions: Mapping[str, str], needed: bool) -> bool | None:
+def direction_of(metric: str, directions: Mapping[str, str], needed: bool = False) -> bool | None:
     """Whether a higher `metric` is better; None if unknown and not `needed`."""
     from tadsr.config.metrics import METRICS
 
@@ -181,20 +180,17 @@ def _with_recipe(comparison: Comparison, pair: Pair) -> Comparison:
     """Add the means and the recipe claim."""
     ours, theirs = pair.ours.mean(axis=1), pair.theirs.mean(axis=1)
     higher, seeded = comparison.higher_is_better, pair.seeds != (SEEDLESS,)
-    distinct = _distinct(pair)
     measured = replace(
         comparison,
         n_seeds=len(pair.seeds) if seeded else 0,
-        distinct_seeds=distinct if seeded else 0,
+        distinct_seeds=pair.distinct if seeded else 0,
         mean=float(ours.mean()),
         reference_mean=float(theirs.mean()),
         probability_of_improvement=(
             None if higher is None else probability_of_improvement(ours, theirs, higher)
         ),
     )
-    claim = recipe_claim((pair.ours - pair.theirs).mean(axis=1))
-    if distinct == 1:  # seeds that are copies of one another have no scatter to judge by
-        return replace(measured, delta=claim.delta)
+    claim = pair.claim()
     return replace(
         measured,
         delta=claim.delta,
@@ -206,13 +202,6 @@ def _with_recipe(comparison: Comparison, pair: Pair) -> Comparison:
         sd=claim.sd,
         effect_size=claim.delta / claim.sd if claim.sd else None,
     )
-
-
-def _distinct(pair: Pair) -> int:
-    """Seeds that are no copies: of the side that has fewer, a side without seeds aside."""
-    sides = zip((pair.ours, pair.theirs), pair.seedless, strict=True)
-    counts = (len(np.unique(side, axis=0)) for side, seedless in sides if not seedless)
-    return min(counts, default=1)
 
 
 def _weights_claims(

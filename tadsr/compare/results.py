@@ -117,7 +117,56 @@ class Summary:
     """Empty for an upscaler without seeds."""
 
 
-Record = TypeVar("Record", Comparison, Summary)
+@dataclass(frozen=True)
+class Effect:
+    """What a level of an axis of a grid does, at one dataset and metric, in the metric's units.
+
+    A main effect: the level minus the axis's first level, averaged over the combinations of the
+    other axes. With `by_axis`, an interaction: how much that difference changes where `by_axis`
+    goes from its first level to `by_level`. Exploratory: there is no verdict.
+    """
+
+    dataset: str
+    metric: str
+    axis: str
+    """Dotted key."""
+    level: str
+    first: str
+    """The axis's first level."""
+    by_axis: str
+    """The other axis of an interaction; empty for a main effect."""
+    by_level: str
+    by_first: str
+    higher_is_better: bool | None
+    n_combinations: int = 0
+    """Combinations of the other axes in these numbers."""
+    same_student: int = 0
+    """Combinations left out because two of their students are the very same, or because they are
+    the students of another combination."""
+    unmeasured: int = 0
+    """Combinations left out because one of their variants has no score."""
+    n_seeds: int = 0
+    """Seeds that every variant in these numbers has."""
+    seeds_total: int = 0
+    """Seeds that any of these variants was given."""
+    distinct_seeds: int = 0
+    n_images: int = 0
+    """Images that every seed has; 0 for a metric of the whole set."""
+    images_left_out: int = 0
+    diverged: int = 0
+    """Diverged trainings (variant and seed) among all these variants, unmeasured ones included."""
+    delta: float | None = None
+    low: float | None = None
+    """95 % t interval over seeds, on these images; not adjusted for the number of effects."""
+    high: float | None = None
+    df: int = 0
+    p_value: float | None = None
+    sign_flip_p: float | None = None
+    sd: float | None = None
+    """Standard deviation of the per-seed effects."""
+
+
+Record = TypeVar("Record", Comparison, Summary, Effect)
 _NESTED: dict[type, type] = {Comparison: WeightsClaim, Summary: SeedMean}
 _DTYPES = {
     "str": "object",
@@ -131,15 +180,15 @@ _DTYPES = {
 
 
 def to_frame(
-    records: Sequence[Comparison] | Sequence[Summary], kind: type = Comparison
+    records: Sequence[Comparison] | Sequence[Summary] | Sequence[Effect], kind: type = Comparison
 ) -> pd.DataFrame:
-    """One row per record of `kind` (Comparison or Summary), sorted by dataset, metric, variant.
+    """One row per record of `kind` (Comparison, Summary or Effect), by dataset, metric, variant.
 
     None becomes a missing value, `per_seed` a JSON text; fit for parquet and for csv.
     """
     import pandas as pd
 
-    ordered = sorted(records, key=lambda record: (record.dataset, record.metric, record.variant))
+    ordered = sorted(records, key=lambda r: (r.dataset, r.metric, getattr(r, "variant", "")))
     columns: dict[str, pd.Series[Any]] = {}
     for field in dataclasses.fields(kind):
         cells: list[Any] = [getattr(record, field.name) for record in ordered]
@@ -167,17 +216,17 @@ def from_frame(frame: pd.DataFrame, kind: type[Any] = Comparison) -> list[Any]:
             "run `tadsr compare` again"
         )
     columns = [
-        [_cell(value, str(field.type), _NESTED[kind]) for value in frame[field.name].tolist()]
+        [_cell(value, str(field.type), _NESTED.get(kind)) for value in frame[field.name].tolist()]
         for field in fields
     ]
     return [kind(*row) for row in zip(*columns, strict=True)]
 
 
-def _cell(value: Any, kind: str, nested: type) -> Any:
+def _cell(value: Any, kind: str, nested: type | None) -> Any:
     """One value of a column as the field of type `kind` holds it."""
     import pandas as pd
 
-    if kind.startswith("tuple"):
+    if nested and kind.startswith("tuple"):
         return tuple(nested(**item) for item in json.loads(value))
     if kind.endswith("| None") and pd.isna(value):
         return None

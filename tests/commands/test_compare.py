@@ -11,7 +11,7 @@ from tadsr.cli import main
 from tadsr.commands.compare import compare_all
 from tadsr.config.loading import freeze
 from tadsr.files import write_json
-from tests.plan.made_up import finish_all, finish_run, mini
+from tests.plan.made_up import finish_all, finish_run, mini, write_scores_of
 
 LOUDER = "student.losses.score_distillation.weight=2.0"
 
@@ -82,3 +82,31 @@ def test_a_partial_page_takes_the_receipt_away_and_a_whole_page_stays(tmp_path: 
     assert main(command) == 0
     assert "full/seed-0" in plan.output("report").read_text()
     assert not plan.receipt("report").exists()
+
+
+SCORE = "student.losses.score_distillation.weight"
+IMAGES = "student.training.images"
+GRID = f"grid.axes={{{SCORE}: [0, 1], {IMAGES}: [32, 64]}}"
+
+
+def test_effects_of_a_grid_are_written_beside_the_comparison(tmp_path: Path) -> None:
+    plan = mini(tmp_path, GRID)
+    finish_all(plan)
+    shift = {"score_distillation-0_images-32": 20.0, "score_distillation-0_images-64": 21.0,
+             "score_distillation-1_images-32": 23.0, "full": 27.0}  # fmt: skip
+    for cell in plan.experiment.cells():
+        write_scores_of(plan, cell.name, shift.get(cell.variant, 0.0) + 0.5 * cell.seed)
+    compare_all(plan)
+    rows = pd.read_parquet(plan.root / "comparison" / "effects.parquet")
+    psnr = rows[rows["metric"] == "psnr"]
+    assert psnr["axis"].tolist() == [SCORE, IMAGES, SCORE]
+    assert psnr["delta"].tolist() == [(3 + 6) / 2, (1 + 4) / 2, 6 - 3]
+    assert psnr["n_seeds"].tolist() == [2, 2, 2]
+    compare_all(mini(tmp_path))
+    assert not (plan.root / "comparison" / "effects.parquet").exists()
+
+
+def test_effects_need_no_score(tmp_path: Path) -> None:
+    plan = mini(tmp_path, GRID)
+    compare_all(plan)
+    assert len(pd.read_parquet(plan.root / "comparison" / "effects.parquet")) == 0
