@@ -6,7 +6,7 @@ import argparse
 
 from tadsr.commands.common import add_experiment_arguments, load_plan
 from tadsr.config.experiment import Cell
-from tadsr.config.student import TrainingSpec
+from tadsr.config.student import TargetsSpec, TrainingSpec
 from tadsr.plan import Plan
 from tadsr.plan.estimates import CPU_CORE_FLOPS, GPU_FLOPS, Estimates, image_count
 from tadsr.plan.jobs import STAGES
@@ -68,16 +68,22 @@ def target_lines(plan: Plan) -> list[str]:
     lines = []
     for job in plan.stage("targets"):
         spec = plan.targets(job.name)
-        images = plan.experiment.student.training.images
         disk = _bytes((spec.stored_pairs + spec.val_pairs) * estimates.pair_bytes(spec))
         lines.append(
             f"pool {job.name}: {spec.pairs} pairs {spec.mode} ({disk} on disk), "
-            f"each used {images / spec.pairs:.1f} times by a student"
+            f"each used {_uses(plan, spec)} times by a student"
         )
         if not spec.stored_pairs:
             whole = _bytes(spec.pairs * estimates.pair_bytes(spec))
             lines.append(f"  stored, they would take {whole}")
     return lines
+
+
+def _uses(plan: Plan, spec: TargetsSpec) -> str:
+    """How often a student that learns from a pool meets each pair; a range if they differ."""
+    images = [c.student.training.images for c in plan.experiment.cells() if c.targets == spec]
+    uses = dict.fromkeys(f"{count / spec.pairs:.1f}" for count in (min(images), max(images)))
+    return " to ".join(uses)
 
 
 def memory_lines(plan: Plan) -> list[str]:
@@ -88,11 +94,11 @@ def memory_lines(plan: Plan) -> list[str]:
              f"GFLOP a forward pass on a {estimates.side}x{estimates.side} latent"]  # fmt: skip
     students = {variant: cell.student for variant, cell in _cells(plan).items()}
     needs = {
-        variant: estimates.student_memory(student, student.training.batch_size)
+        variant: estimates.student_memory(student, _at_once(student.training))
         for variant, student in students.items()
     }
     variant, (fixed, activations) = max(needs.items(), key=lambda item: sum(item[1]))
-    batch = students[variant].training.batch_size
+    batch = _at_once(students[variant].training)
     lines.append(
         f"memory: about {_bytes(fixed + activations)} for '{variant}', the most demanding "
         f"(networks and optimiser {_bytes(fixed)}, activations of {batch} images "
@@ -129,6 +135,11 @@ def _cells(plan: Plan) -> dict[str, Cell]:
     """The first cell of each variant."""
     experiment = plan.experiment
     return {name: experiment.cell(name, experiment.seeds[0]) for name in experiment.variants}
+
+
+def _at_once(training: TrainingSpec) -> int:
+    """Images whose activations are held at the same time by one process."""
+    return -(-training.batch_size // training.gradient_accumulation)
 
 
 def _length(training: TrainingSpec) -> str:
