@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tadsr.compare.results import Comparison
+from tadsr.compare.results import Comparison, Effect
 from tadsr.config import Experiment, MetricSpec
 from tadsr.errors import TadsrError
 from tadsr.files import digest_json
@@ -25,6 +25,7 @@ from tadsr.report.reading import (
     read_cells,
     read_comparisons,
     read_datasets,
+    read_effects,
     read_means,
     read_optional,
     read_parquet,
@@ -49,6 +50,8 @@ class ReportContent:
     means: Mapping[tuple[str, str, str], Mean]
     """By (data set, upscaler or variant, metric)."""
     comparisons: tuple[Comparison, ...]
+    effects: tuple[Effect, ...]
+    """Main effects and interactions of the grid's axes; empty without a grid."""
     seed_means: Mapping[tuple[str, int, str, str], float]
     """By (variant, seed, data set, metric)."""
     image_scores: Mapping[tuple[str, int, str, str, str], float]
@@ -114,6 +117,7 @@ def gather(experiment: Experiment, root: Path, *, partial: bool = False) -> Repo
         metrics=tuple(experiment.evaluation.specs()),
         means=read_means(folder / "means.parquet"),
         comparisons=read_comparisons(experiment, folder / "comparisons.parquet"),
+        effects=read_effects(experiment, folder / "effects.parquet"),
         seed_means=seed_means_of(scores, variants),
         image_scores=image_scores_of(scores),
         cells=cells,
@@ -153,7 +157,8 @@ def _without_outdated(
 
 
 def _holes(content: ReportContent) -> Iterator[str]:
-    for name in ("means.parquet", "comparisons.parquet", "scores.parquet", "cells.json"):
+    of_grid = ("effects.parquet",) if content.experiment.grid else ()
+    for name in ("means.parquet", "comparisons.parquet", "scores.parquet", "cells.json", *of_grid):
         if not (content.root / "comparison" / name).is_file():
             yield f"comparison/{name} is missing (tadsr compare writes it)"
     for cell in content.cells:

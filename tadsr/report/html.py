@@ -17,6 +17,7 @@ from tadsr.files import write_text
 from tadsr.report.card_tables import cards_table, flatten, variants_table
 from tadsr.report.content import ReportContent, gather
 from tadsr.report.drawing import inline_svg, save
+from tadsr.report.factorial_tables import TITLES, factorial_tables
 from tadsr.report.figures import ReportFigure, all_figures
 from tadsr.report.grids import Grid, Panel, build_grids, png_bytes, save_grid
 from tadsr.report.run_tables import cells_table, cost_table, fidelity_table
@@ -76,6 +77,7 @@ def all_tables(content: ReportContent) -> dict[str, Table]:
     others = [
         comparison_table(content, primary=True),
         comparison_table(content, primary=False),
+        *factorial_tables(content),
         fidelity_table(content),
         cost_table(content),
         cells_table(content),
@@ -128,6 +130,7 @@ def render(
         alarms=[a.get("text", "") for a in content.alarms if a.get("kind") != "diverged"],
         conditions=conditions(content),
         mains=[tables[f"main-{dataset.name}"] for dataset in content.datasets],
+        factorial=[table for name, table in tables.items() if name in TITLES],
         figures=figures,
         grids=grids,
         runs=[(name, _card_lines(card)) for name, card in content.runs.items()],

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from tadsr.compare.results import Comparison, from_frame
+from tadsr.compare.results import Comparison, Effect, from_frame
 from tadsr.config import Experiment
 from tadsr.files import read_json
 from tadsr.plan.recipes import trained_runs
@@ -103,24 +103,34 @@ def read_comparisons(experiment: Experiment, path: Path) -> tuple[Comparison, ..
     Primary endpoints come first.
     """
     frame = read_parquet(path)
-    orders = (
-        list(experiment.data.test),
-        list(experiment.evaluation.metrics),
-        list(experiment.variants),
-    )
-
-    def position(comparison: Comparison) -> tuple[int, ...]:
-        place = (comparison.dataset, comparison.metric, comparison.variant)
-        ranks = (
-            names.index(name) if name in names else len(names)
-            for names, name in zip(orders, place, strict=True)
-        )
-        return (not comparison.primary, *ranks)
-
     found = [] if frame is None else from_frame(frame, Comparison)
     students = [_named(comparison) for comparison in found
                 if comparison.variant in experiment.variants]  # fmt: skip
-    return tuple(sorted(students, key=position))
+    variants = list(experiment.variants)
+    return tuple(sorted(students, key=lambda c: (
+        not c.primary, *_position(experiment, c), variants.index(c.variant)
+    )))  # fmt: skip
+
+
+def read_effects(experiment: Experiment, path: Path) -> tuple[Effect, ...]:
+    """`comparison/effects.parquet` in the experiment's order, declared endpoints first."""
+    frame = read_parquet(path) if experiment.grid else None
+    found = [] if frame is None else from_frame(frame, Effect)
+    declared = {(endpoint.dataset, endpoint.metric) for endpoint in experiment.primary}
+    return tuple(sorted(found, key=lambda e: (
+        (e.dataset, e.metric) not in declared, *_position(experiment, e)
+    )))  # fmt: skip
+
+
+def _position(experiment: Experiment, record: Comparison | Effect) -> tuple[int, int]:
+    """Where a record's data set and metric stand in the experiment."""
+    orders = list(experiment.data.test), list(experiment.evaluation.metrics)
+    place = record.dataset, record.metric
+    dataset, metric = (
+        names.index(name) if name in names else len(names)
+        for names, name in zip(orders, place, strict=True)
+    )
+    return dataset, metric
 
 
 def _named(comparison: Comparison) -> Comparison:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tadsr.compare.results import Comparison
+from tadsr.compare.results import Comparison, Effect
 from tadsr.config import MetricSpec
 from tadsr.report.content import ReportContent
 from tadsr.report.table import GAP, Cell, Column, Table
@@ -183,10 +183,6 @@ def comparison_table(content: ReportContent, *, primary: bool) -> Table:
 
 def _comparison_row(content: ReportContent, c: Comparison) -> tuple[Cell, ...]:
     spec = content.metric(c.metric)
-    interval, half = GAP, None
-    if c.low is not None and c.high is not None:
-        low, high = (number(bound, spec.decimals, sign=True) for bound in (c.low, c.high))
-        interval, half = f"{low} to {high}", (c.high - c.low) / 2
     verdict = [
         Cell(p_text(c.p_adjusted), value=c.p_adjusted),
         Cell(c.verdict or GAP, tone=TONES.get(c.verdict or "", "")),
@@ -195,10 +191,21 @@ def _comparison_row(content: ReportContent, c: Comparison) -> tuple[Cell, ...]:
         Cell(c.dataset),
         Cell(f"{spec.title} {spec.arrow}"),
         Cell(c.variant),
-        Cell(number(c.delta, spec.decimals, sign=True), value=c.delta, half_value=half),
-        Cell(interval),
-        Cell(p_text(c.p_value), value=c.p_value),
+        *difference_cells(c, spec.decimals),
         *(verdict if c.primary else []),
         Cell(str(c.n_seeds), value=c.n_seeds),
         Cell(str(c.n_images), value=c.n_images),
+    )
+
+
+def difference_cells(c: Comparison | Effect, decimals: int) -> tuple[Cell, Cell, Cell]:
+    """A difference, its 95 % interval and p."""
+    interval, half = GAP, None
+    if c.low is not None and c.high is not None:
+        low, high = (number(bound, decimals, sign=True) for bound in (c.low, c.high))
+        interval, half = f"{low} to {high}", (c.high - c.low) / 2
+    return (
+        Cell(number(c.delta, decimals, sign=True), value=c.delta, half_value=half),
+        Cell(interval),
+        Cell(p_text(c.p_value), value=c.p_value),
     )
