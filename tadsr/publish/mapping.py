@@ -175,16 +175,18 @@ def _student_params(content: ReportContent, variant: str, seed: int) -> dict[str
     """Settings under the dotted keys of experiment files; of a switched-off loss its weight."""
     cell = content.experiment.cell(variant, seed)
     settings = cell.student.model_dump(mode="json")
-    settings["losses"] = {
-        name: loss if loss["weight"] else {"weight": loss["weight"]}
-        for name, loss in settings["losses"].items()
-    }
+    custom = settings["losses"].pop("custom")
+    settings["losses"] = {**_switched(settings["losses"]), "custom": _switched(custom)}
     return {
         "variant": variant,
         "seed": str(seed),
         **_flatten("student", settings),
         **_flatten("targets", cell.targets.model_dump(mode="json")),
     }
+
+
+def _switched(losses: Mapping[str, Any]) -> dict[str, Any]:
+    return {n: s if s["weight"] else {"weight": s["weight"]} for n, s in losses.items()}
 
 
 def _flatten(key: str, value: Any) -> dict[str, str]:
