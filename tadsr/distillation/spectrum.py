@@ -35,9 +35,9 @@ def gradient_spectra(pipeline: Any, pairs: dict[str, Tensor], seed: int) -> dict
 
     Returns:
         `unit` of the frequencies (cycles per pixel of the image, or of the latent where the codec
-        cannot be turned back on a gradient), `frequencies` (bins), and for `target` and `noise`
-        a list over t of `power` (mean power density per bin, summing to 1), `frequency` (mean
-        frequency, weighted with power) and `rms` (of g); likewise `gap`, of z_stu - z_tch.
+        cannot be turned back on a gradient), `frequencies` (bins), `pairs`, and for `target` and
+        `noise` a list over t of `power` (mean power density per bin, summing to 1), `frequency`
+        (mean frequency, weighted with power) and `rms` (of g); likewise `gap`, of z_stu - z_tch.
     """
     step = _first_step(pipeline, {key: pairs[key][:PAIRS] for key in PAIR_KEYS}, seed)
     noise = step.draws.gaussian("spectrum", step.z_stu)
@@ -48,6 +48,7 @@ def gradient_spectra(pipeline: Any, pairs: dict[str, Tensor], seed: int) -> dict
             _spectrum(_gradient(step, spec, noise, t), pipeline.codec)
             for t in range(step.scheduler.num_train_timesteps)
         ]
+    found["pairs"] = len(step.z_stu)
     found["frequencies"] = _bins(len(found["gap"]["power"]))
     found["unit"] = (
         "cycles per image pixel" if _invertible(pipeline.codec) else "cycles per latent pixel"

@@ -7,7 +7,7 @@ report is can be looked up here. Files that are not there yet leave holes, which
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from tadsr.report.reading import (
     read_optional,
     read_parquet,
     read_run_cards,
+    read_spectrum,
     seed_means_of,
 )
 from tadsr.runs.folder import FINISHED
@@ -71,6 +72,8 @@ class ReportContent:
     """Run cards by folder below the results folder."""
     holes: tuple[str, ...]
     """What is not there although the experiment asks for it, one line each."""
+    spectrum: Mapping[str, Any] = field(default_factory=dict)
+    """Of score distillation at each t, from the reference variant's targets."""
 
     @property
     def reference(self) -> str:
@@ -134,6 +137,7 @@ def gather(experiment: Experiment, root: Path, *, partial: bool = False) -> Repo
         alarms=tuple(read_optional(folder / "alarms.json", [])),
         runs=runs,
         holes=(),
+        spectrum=read_spectrum(experiment, root),
     )
     content = replace(content, holes=tuple(_holes(content)))
     if content.holes and not partial:

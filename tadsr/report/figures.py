@@ -13,6 +13,7 @@ from tadsr.config import MetricSpec
 from tadsr.report.content import ReportContent
 from tadsr.report.curves import BINS, draw_curves, teacher_data, training_data
 from tadsr.report.drawing import INK, MUTED, PAPER, Look, looks, new_figure, style
+from tadsr.report.spectrum import described, draw_spectrum, spectrum_data
 from tadsr.report.wording import caption, p_text
 
 PERCEPTUAL = ("lpips", "clipiqa", "musiq", "niqe")
@@ -198,7 +199,8 @@ def _draw_effect(ax: Any, place: int, row: EffectRow) -> None:
 
 def all_figures(content: ReportContent) -> list[ReportFigure]:
     """Every figure there are data for, drawn."""
-    makers = (_plane_figure, _effects_figure, _training_figure, _teacher_figure)
+    makers = (_plane_figure, _effects_figure, _training_figure, _teacher_figure,
+              _spectrum_figure)  # fmt: skip
     with style():
         return [figure for make in makers for figure in make(content)]
 
@@ -258,3 +260,13 @@ def _teacher_figure(content: ReportContent) -> Iterator[ReportFigure]:
         yield ReportFigure("teacher", "Training curves of the teacher",
                            caption("figures", "teacher", bins=BINS),
                            f"{names} over images seen", figure)  # fmt: skip
+
+
+def _spectrum_figure(content: ReportContent) -> Iterator[ReportFigure]:
+    data = spectrum_data(content.spectrum)
+    if data:
+        figure = new_figure(9.0, 3.0)
+        draw_spectrum(data, figure)
+        words = caption("figures", "spectrum", pairs=content.spectrum["pairs"])
+        yield ReportFigure("spectrum", "What score distillation pushes", words, described(data),
+                           figure)  # fmt: skip

@@ -13,7 +13,7 @@ import pandas as pd
 from tadsr.compare.results import Comparison, Effect, from_frame
 from tadsr.config import Experiment
 from tadsr.files import read_json
-from tadsr.plan.recipes import trained_runs
+from tadsr.plan.recipes import pool_name, trained_runs
 from tadsr.runs.curves import read_curves
 from tadsr.runs.folder import read_card
 
@@ -219,3 +219,13 @@ def read_run_cards(experiment: Experiment, root: Path) -> dict[str, dict[str, An
     """
     cards = {name: read_card(root / name) for name in trained_runs(experiment)}
     return {name: card for name, card in cards.items() if card is not None}
+
+
+def read_spectrum(experiment: Experiment, root: Path) -> dict[str, Any]:
+    """The spectra that lie with the reference variant's targets (of the first seed); {} if none."""
+    if experiment.reference not in experiment.variants:
+        return {}
+    targets = experiment.cell(experiment.reference, experiment.seeds[0]).targets
+    path = root / "targets" / pool_name(experiment, targets) / "spectrum.json"
+    found: dict[str, Any] = read_optional(path, {})
+    return found
