@@ -17,6 +17,7 @@ from tadsr.report import build_report
 from tadsr.report.content import ReportContent, gather
 from tadsr.report.factorial_tables import factorial_tables
 from tests.report.conftest import DIVERGED, experiment_settings
+from tests.report.test_page import WholePage
 
 SCORE = "student.losses.score_distillation.weight"
 KIND = "student.losses.adversarial.discriminator"
@@ -91,6 +92,9 @@ def test_the_very_same_student_is_counted_and_explained(root: Path, tmp_path: Pa
 
 def test_a_section_on_the_page_and_files_beside_it(root: Path) -> None:
     page = build_report(with_grid(), root).read_text()
+    parser = WholePage()
+    parser.feed(page)
+    assert parser.open == []
     assert 'href="#factorial"' in page
     assert "score_distillation 0.5 vs 0" in page
     folder = root / "report" / "tables"
