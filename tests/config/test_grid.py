@@ -86,6 +86,14 @@ def test_a_point_that_is_a_named_variant_takes_its_name(ablations: Path) -> None
     assert "time-aware discriminator" in experiment.variants["full"].description
 
 
+def test_of_equal_named_variants_the_first_one_s_name_is_taken(ablations: Path) -> None:
+    named = "variants=[{name: one}, {name: two}]"
+    experiment = with_grid(ablations, {"axes": {SCORE: [0, 0.3]}}, named, "reference=one")
+    assert list(experiment.variants) == ["one", "two", "score_distillation-0"]
+    assert experiment.grid is not None
+    assert experiment.grid.points[1].variant == "one"
+
+
 def test_points_that_are_one_student_are_one_cell_with_the_first_name(ablations: Path) -> None:
     grid = {"axes": {ADVERSARIAL: [0, 0.02], KIND: ["vanilla", "multiple", "time_aware"]}}
     experiment = with_grid(ablations, grid, NONE, "reference=adversarial-0_discriminator-vanilla")
