@@ -281,9 +281,10 @@ def test_names_are_short_unique_and_stable() -> None:
 
 def test_an_included_key_renames_no_point_of_the_product(ablations: Path) -> None:
     axes = {"axes": {"student.training.learning_rate": [0.1, 0.2]}}
-    grid = {**axes, "include": [{"student.losses.adversarial.learning_rate": 0.1}]}
+    grid = {**axes, "include": [{"student.losses.adversarial.learning_rate": 0.1},
+                                {"student.training.learning_rate": 0.3}]}  # fmt: skip
     one, two = (set(with_grid(ablations, g).variants) for g in (axes, grid))
-    assert two - one == {"adversarial-learning_rate-0p1"}
+    assert two - one == {"adversarial-learning_rate-0p1", "learning_rate-0p3"}
     assert "learning_rate-0p1" in one
 
 
