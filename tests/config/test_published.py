@@ -49,17 +49,21 @@ def test_the_face_setting_is_that_of_the_paper() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "variants", "sets"), [(PAPER, 10, 3), (FACE, 9, 4)], ids=["paper", "face"]
+    ("path", "variants", "sets", "pools"),
+    [(PAPER, 15, 3, 3), (FACE, 9, 4, 2)],
+    ids=["paper", "face"],
 )
-def test_the_papers_experiments_have_so_many_jobs(path: Path, variants: int, sets: int) -> None:
+def test_the_papers_experiments_have_so_many_jobs(
+    path: Path, variants: int, sets: int, pools: int
+) -> None:
     experiment = Experiment.load(path)
     plan = Plan(experiment, Path("results"))
     assert len(experiment.variants) == variants
     assert len(experiment.data.test) == sets
     counts = {stage: len(plan.stage(stage)) for stage in ("targets", "student", "evaluate")}
-    # Deterministic and stochastic targets; a job per cell; and one for all other models.
-    assert counts == {"targets": 2, "student": 3 * variants, "evaluate": 3 * variants + 1}
-    assert len(plan.jobs) == 2 + 6 * variants + 1 + 3 + 3
+    # Deterministic, stochastic and mixed-start targets; a job per cell; one for all other models.
+    assert counts == {"targets": pools, "student": 3 * variants, "evaluate": 3 * variants + 1}
+    assert len(plan.jobs) == pools + 6 * variants + 1 + 3 + 3
 
 
 def test_what_the_file_says_of_the_schedule_wins_over_the_published_one() -> None:
