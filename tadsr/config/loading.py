@@ -12,7 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from tadsr.config.deltas import set_at
-from tadsr.config.documents import Document, KeyPath, Loader, construct, read_yaml
+from tadsr.config.documents import Document, KeyPath, Loader, construct, origin_of, read_yaml
 from tadsr.config.experiment import Experiment
 from tadsr.config.grid_reading import add_grid
 from tadsr.config.mistakes import explain, explained
@@ -138,5 +138,12 @@ def _check_variants(
     """Validate each variant's cell, so that a typo in a delta names the variant file."""
     for name in experiment.variants:
         delta = deltas.get(name, document)
-        with explained(delta.file, {**document.origins, **delta.origins}):
-            experiment.cell(name, experiment.seeds[0])
+        origins = {**document.origins, **delta.origins}
+        with explained(delta.file, origins):
+            try:
+                experiment.cell(name, experiment.seeds[0])
+            except ConfigError as error:  # the one mistake that depends on the teacher
+                of_grid = name not in deltas and ("grid",) in origins
+                at = ("grid",) if of_grid else ("targets", "start_timesteps")
+                place = origin_of(at, origins, delta.file)
+                raise ConfigError(f"{place}: {error}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -224,3 +225,29 @@ def test_each_seed_has_a_pool_of_its_own_if_asked() -> None:
 def test_a_start_outside_the_chain_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"start_timesteps is \[3, 15\].*0 to 14"):
         Experiment.load(DEMO, ["targets.start_timesteps=[3,15]"])
+
+
+@pytest.mark.parametrize(
+    ("written", "line"),
+    [
+        ("grid: {axes: {targets.start_timesteps: [[], [0, 99]]}}\n", 1),
+        ("\ntargets: {start_timesteps: [0, 99]}\n", 2),
+    ],
+)
+def test_a_start_outside_the_chain_has_a_place(tmp_path: Path, written: str, line: int) -> None:
+    file = tmp_path / "demo.yaml"
+    text = re.sub(r"(?m)^(variants|targets):.*\n", "", DEMO.read_text())
+    file.write_text(text + "variants: {full: {}}\n" + written)
+    with pytest.raises(ConfigError) as caught:
+        Experiment.load(file)
+    at = len(text.splitlines()) + 1 + line
+    assert str(caught.value).startswith(f"{file}:{at}: variant '")
+
+
+def test_a_start_outside_the_chain_names_the_variant_s_file(tmp_path: Path) -> None:
+    (tmp_path / "variants").mkdir()
+    far = tmp_path / "variants" / "far.yaml"
+    far.write_text("description: far\ntargets.start_timesteps: [0, 99]\n")
+    (tmp_path / "demo.yaml").write_text(DEMO.read_text())
+    with pytest.raises(ConfigError, match=rf"{far}:2: variant 'far'.* 0 to 14"):
+        Experiment.load(tmp_path / "demo.yaml", ["variants=[{name: full}, far]"])
