@@ -174,3 +174,9 @@ def train_alone(root: Path, folder: Path, settings: dict[str, Any]) -> subproces
     command = [sys.executable, "-m", "tests.distillation.several", str(root), str(folder),
                json.dumps(settings)]  # fmt: skip
     return subprocess.Popen(command, cwd=REPOSITORY, text=True)
+
+
+def test_channels_last_trains_alike(root: Path, tmp_path: Path) -> None:
+    train(root, tmp_path / "plain", batch_size=6)
+    train(root, tmp_path / "other", batch_size=6, channels_last=True)
+    assert_same_training(tmp_path / "plain", tmp_path / "other", 1e-3)

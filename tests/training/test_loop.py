@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -206,6 +207,41 @@ def test_an_exploding_validation_is_divergence(tmp_path: Path) -> None:
     outcome, _ = fit(Worse(), spec(validate_every=20), tmp_path, progress=ignore)
     assert outcome.status == "diverged"
     assert "val/error" in outcome.message
+
+
+def test_compiled_networks_train_alike_and_keep_their_names(tmp_path: Path) -> None:
+    if shutil.which("g++") is None:
+        pytest.skip("torch.compile needs a C++ compiler on a CPU")
+    plain, compiled = tmp_path / "plain", tmp_path / "compiled"
+    fit(Game(), spec(), plain, progress=ignore)
+    fit(Game(), spec(compile=True), compiled, progress=ignore)
+    states = [load_file(folder / STATE) for folder in (plain, compiled)]
+    assert states[0].keys() == states[1].keys()
+    for key, value in states[0].items():
+        torch.testing.assert_close(states[1][key], value, rtol=1e-3, atol=1e-4)
+
+
+def test_raw_weights_are_validated_on_the_way_and_the_average_at_the_end(tmp_path: Path) -> None:
+    lines = {}
+    for kind in ("average", "raw"):
+        settings = spec(validate_every=8, ema=0.99, validated_weights=kind)
+        fit(Game(), settings, tmp_path / kind, progress=ignore)
+        found = read_curves(tmp_path / kind / "metrics.jsonl")
+        lines[kind] = [line["val/error"] for line in found if "val/error" in line]
+    assert lines["raw"][-1] == lines["average"][-1]
+    assert all(a != b for a, b in zip(lines["raw"][1:-1], lines["average"][1:-1], strict=True))
+
+
+def test_the_first_step_may_be_taken_at_the_peak(tmp_path: Path) -> None:
+    for first in (False, True):
+        folder = tmp_path / str(first)
+        fit(Game(), spec(first_step_at_peak=first), folder, progress=ignore)
+    rates = [
+        [line["learning_rate/line"] for line in read_curves(tmp_path / name / "metrics.jsonl")[1:]]
+        for name in ("False", "True")
+    ]
+    assert rates[0][:3] == pytest.approx([0.005, 0.01, 0.01])
+    assert rates[1][:3] == pytest.approx([0.01, 0.01, 0.01])
 
 
 def test_a_state_of_other_networks_is_refused(tmp_path: Path) -> None:
