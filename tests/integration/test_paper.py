@@ -13,14 +13,16 @@ from tests.conftest import REPOSITORY
 
 pytestmark = pytest.mark.integration
 
-COMMON = {"data": 1, "weights": 1, "teacher": 1, "targets": 2, "compare": 1, "report": 1,
+COMMON = {"data": 1, "weights": 1, "teacher": 1, "compare": 1, "report": 1,
           "publish": 1, "all": 1}  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("name", "students"), [("paper", 30), ("paper_face", 27)], ids=["paper", "face"]
+    ("name", "students", "pools"),
+    [("paper", 45, 3), ("paper_face", 27, 2)],
+    ids=["paper", "face"],
 )
-def test_snakemake_plans_every_job(name: str, students: int, tmp_path: Path) -> None:
+def test_snakemake_plans_every_job(name: str, students: int, pools: int, tmp_path: Path) -> None:
     command = [
         sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"),
         "--workflow-profile", str(REPOSITORY / "workflow/profiles/local"), "--cores", "2",
@@ -29,7 +31,8 @@ def test_snakemake_plans_every_job(name: str, students: int, tmp_path: Path) -> 
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     table = done.stdout.split("Job stats:")[1].split("total")[0]
     counts = {rule: int(count) for rule, count in re.findall(r"^(\w+)\s+(\d+)$", table, re.M)}
-    assert counts == {**COMMON, "student": students, "evaluate": students + 1}
+    many = {"targets": pools, "student": students, "evaluate": students + 1}
+    assert counts == {**COMMON, **many}
     assert not (tmp_path / "results").exists(), "a dry run changes nothing"
 
 
