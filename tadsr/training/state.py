@@ -163,9 +163,15 @@ def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def _restore_optimiser(optimiser: torch.optim.Optimizer, slots: Mapping[str, Tensor]) -> None:
     """Put back AdamW's moments; learning rates are functions of the position, not state."""
+    parameters = optimiser.param_groups[0]["params"]
     state: dict[int, dict[str, Any]] = {}
     for key, value in slots.items():
         index, slot = key.split("/")
+        parameter = parameters[int(index)]
+        if value.shape == parameter.shape:
+            # Fused AdamW pairs weights and moments by their place in memory, and a file keeps no
+            # memory format.
+            value = torch.empty_like(parameter).copy_(value)
         state.setdefault(int(index), {})[slot] = value
     groups = optimiser.state_dict()["param_groups"]
     optimiser.load_state_dict({"state": state, "param_groups": groups})
