@@ -17,6 +17,9 @@ from tadsr.plan import Job, Plan
 from tadsr.plan.receipts import write_receipt
 from tadsr.runs import Progress, team
 
+TOGETHER = ("teacher", "student")
+"""Stages that `accelerate launch` may start in several processes."""
+
 
 def add_experiment_arguments(parser: argparse.ArgumentParser) -> None:
     """The experiment file, overrides and the results folder: the same on every command."""
@@ -63,6 +66,11 @@ class JobContext:
 
 def selected_jobs(plan: Plan, args: argparse.Namespace, stage: str) -> list[Job]:
     """The jobs a command line names, `--expect` checked."""
+    if team.size() > 1 and stage not in TOGETHER:
+        raise ConfigError(
+            f"tadsr {stage}: several processes share the trainings alone ({', '.join(TOGETHER)}); "
+            "run this stage without accelerate launch"
+        )
     jobs = {job.name: job for job in plan.stage(stage)}
     names = getattr(args, "job", None) or list(jobs)
     for name in names:
@@ -125,6 +133,9 @@ def work_through(context: JobContext, what: str, work: Callable[[str], None]) ->
         try:
             work(name)
         except Exception as error:
+            if team.size() > 1:
+                # The other processes are in the middle of this cell: the launcher ends them all.
+                raise
             if not isinstance(error, TadsrError):
                 traceback.print_exc()
             print(f"{context.job.stage} {name}: failed: {error}", flush=True)

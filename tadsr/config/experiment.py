@@ -46,7 +46,9 @@ class Variant(Config):
         pinned = {
             key.removesuffix("file") + "digest": loss_file_digest(file, "delta")
             for key, file in delta.items()
-            if re.fullmatch(r"student\.losses\.custom\.[^.]+\.file", key) and isinstance(file, str)
+            if key.removesuffix("file") + "digest" not in delta
+            and re.fullmatch(r"student\.losses\.custom\.[^.]+\.file", key)
+            and isinstance(file, str)
         }
         return {**pinned, **delta}
 

@@ -45,20 +45,31 @@ class TrainingSpec(Config):
     gradient_accumulation: Positive = 1
     """Pieces in which a batch is worked through, to fit into memory; the step is the same."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """Of the trained network's passes (autocast); weights, optimiser, targets and all reported
-    numbers stay in float32. fp16 needs a GPU."""
+    """Of all passes of a step (autocast), the frozen teacher's in the losses included; weights,
+    optimiser, stored targets, validation and evaluation stay in float32. fp16 needs a GPU."""
     channels_last: bool = False
     """Memory format of the networks; measure before you switch it on (benchmarks/)."""
     compile: bool = False
     """torch.compile the networks; pays off in long trainings on a GPU."""
     validated_weights: Literal["average", "raw"] = "average"
-    """Which weights are validated on the way; the average is what is saved as the model."""
+    """Which weights are validated on the way; at the end it is the average, the saved model."""
     validate_every: int = Field(default=0, ge=0)
     """Images between validations; 0 validates at the end alone."""
     checkpoint_every: int = Field(default=0, ge=0)
     """Images between saved states; 0 lets the loop choose (about every 20 seconds)."""
     threads: Positive = 1
     """CPU threads, fixed because another number gives other bits."""
+
+    @model_validator(mode="after")
+    def _an_image_for_each_piece(self) -> TrainingSpec:
+        last = self.images % self.batch_size or self.batch_size
+        smallest = min(self.batch_size, self.images, last)
+        if smallest < self.gradient_accumulation:
+            raise mistake_at(
+                "gradient_accumulation", f"{self.gradient_accumulation} pieces of a batch of "
+                f"{smallest} images (the smallest one, at the end perhaps); choose fewer",
+            )  # fmt: skip
+        return self
 
 
 class TeacherTrainingSpec(TrainingSpec):

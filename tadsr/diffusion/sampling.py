@@ -57,7 +57,8 @@ def predict_x0(
         lq: the network's condition, the low-resolution image in [-1, 1], (N, 3, h, w).
     """
     scaled = scheduler.scale_model_input(x_t, t, lq_latent)
-    output: Tensor = unet(scaled, _per_sample(t, x_t), lq).sample
+    # Under autocast the network puts out fewer bits; what is computed with it keeps all.
+    output: Tensor = unet(scaled, _per_sample(t, x_t), lq).sample.to(x_t.dtype)
     return scheduler.pred_original_sample(output, x_t, t, lq_latent)
 
 

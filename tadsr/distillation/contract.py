@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,7 +105,11 @@ def part(step: StudentStep, rows: slice) -> StudentStep:
 
 
 def _no_number(loss: Loss) -> str:
-    value = loss(made_up_step())
+    try:
+        value: object = loss(made_up_step())
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        return f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})"
     if not isinstance(value, Tensor):
         return f"it gives a {type(value).__name__}; return a tensor"
     if value.ndim:

@@ -84,7 +84,11 @@ def _spectrum(latent: Tensor, codec: Any) -> dict[str, Any]:
     if _invertible(codec):
         image = F.pixel_shuffle(latent / codec.config.scaling_factor, codec.spatial_factor)
     power, frequency = radial_spectrum(image)
-    return {"power": power.tolist(), "frequency": frequency, "rms": float(latent.std())}
+    return {
+        "power": power.tolist(),
+        "frequency": frequency,
+        "rms": float(latent.square().mean().sqrt()),
+    }
 
 
 def radial_spectrum(image: Tensor) -> tuple[Tensor, float]:

@@ -73,7 +73,13 @@ class Run:
         """
         key = digest_json({"recipe": recipe, "upstream": upstream})
         if not team.is_main():
-            yield cls(folder, key, team.decide(dict))
+            given: dict[str, Any] = team.decide(dict)
+            if given["key"] != key:
+                raise CorruptionError(
+                    f"{folder}: this process has other settings than the main one; start all of "
+                    "them with the same files"
+                )
+            yield cls(folder, key, given)
             return
         with Lock(lock_path(folder), "this run", wait=True):
             remove_leftovers(folder)

@@ -82,15 +82,19 @@ class Ledger:
         if found:
             raise Divergence(*found)
 
-    def check_errors(self, errors: dict[str, float]) -> None:
+    def check_errors(self, errors: dict[str, float], *, final: bool) -> None:
         """Hold a validation against the first one.
 
+        When a training is validated on the way must not decide what becomes of it, so only the
+        final errors are compared.
+
         Raises:
-            Divergence: an error is not finite, or far above what it was.
+            Divergence: an error is not finite, or in the end far above what it was.
         """
         for key, error in errors.items():
             first = self.state.first.get(key, error)
-            if not math.isfinite(error) or error > ERROR_EXPLOSION * max(first, TINY):
+            exploded = final and error > ERROR_EXPLOSION * max(first, TINY)
+            if exploded or not math.isfinite(error):
                 images = self.state.images
                 raise Divergence(
                     f"{key} went from {first:.3g} to {error:.3g} by image {images}", images

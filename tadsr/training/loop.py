@@ -80,6 +80,8 @@ def fit(
             outcome = TrainingOutcome("done", "", run.results())
         except Divergence as divergence:
             outcome = TrainingOutcome("diverged", str(divergence), run.results())
+        if team.agree(stop.requested)[0]:  # too late for a step; what follows is done next time
+            raise SystemExit(stop.exit_code)
     return outcome, run.state
 
 
@@ -136,7 +138,7 @@ class _Run(Generic[BatchT]):
             stopping, due = team.agree(stop.requested, finished or self._save_is_due(before))
             if stopping or due:
                 self._save()
-            if stopping and not finished:
+            if stopping:
                 raise SystemExit(stop.exit_code)
 
     def results(self) -> dict[str, float]:
@@ -167,7 +169,7 @@ class _Run(Generic[BatchT]):
         if finished or _crossed(before, state.images, spec.validate_every):
             self.ledger.settle()
             state.last = self._validate()
-            self.ledger.check_errors(state.last)
+            self.ledger.check_errors(state.last, final=finished)
             values |= state.last
         if values:
             team.decide(lambda: self.curves.append(state.images, values))

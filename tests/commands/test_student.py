@@ -19,3 +19,12 @@ def test_a_pool_that_is_not_what_its_card_says_teaches_nobody(
     error = capsys.readouterr().err
     assert f"{plan.pool(plan.experiment.cell('full', 0))}: its content" in error
     assert "delete the folder to make it again" in error
+
+
+def test_stages_that_several_processes_cannot_share_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    assert main(["targets", str(MINI), "--results", str(tmp_path)]) == 2
+    assert "run this stage without accelerate launch" in capsys.readouterr().err

@@ -31,6 +31,7 @@ def ablations(tmp_path: Path) -> Path:
         ("student.losses.perceptual.weight=1", ["perceptual", "unknown key"]),
         ("seeds=[0,0]", ["seeds", "duplicate seed 0"]),
         ("seeds=[0,x]", ["seeds.1", "'x'", "integer"]),
+        ("student.training.gradient_accumulation=9", ["gradient_accumulation", "9", "8 images"]),
         ("student.training.images=abc", ["student.training.images", "'abc'", "integer"]),
         ("student.training.learning_rate=-1", ["learning_rate", "-1", "greater than 0"]),
         ("student.losses.regression.weight=.inf", ["regression.weight"]),
@@ -206,6 +207,9 @@ def test_files_of_custom_losses_are_pinned_wherever_they_are_named(tmp_path: Pat
     frozen.write_text(json.dumps(freeze(experiment)))
     again = Experiment.load(frozen)
     assert again == experiment, "a frozen experiment stands for the files as they were"
+    (tmp_path / "b.py").rename(tmp_path / "c.py")
+    assert Experiment.load(frozen) == experiment, "wherever they are now"
+    (tmp_path / "c.py").rename(tmp_path / "b.py")
     assert Experiment.load(DEMO, [base, variants]) != experiment
     with pytest.raises(ConfigError, match=r"nowhere\.py: no such file"):
         Experiment.load(DEMO, ["student.losses.custom.own={file: nowhere.py}"])

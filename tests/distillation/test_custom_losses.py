@@ -87,6 +87,7 @@ def test_a_files_loss_with_its_settings(file: Path) -> None:
             "step.draws",
         ),
         ("return (step.z_stu ** 2).sum()", "mean over the images", "halves"),
+        ("return step.z_hat.mean()", "one finite number", r"AttributeError.*own.py:5"),
         ("step.z_tch.mul_(2); return (step.z_stu ** 2).mean()", "changes nothing", "z_tch"),
     ],
 )
@@ -120,6 +121,8 @@ def test_the_command_says_what_holds(
         (GOOD, {"powr": 1.0}, "settings: powr"),
         (GOOD, {"power": "much"}, "settings: power"),
         (body("return step.z_stu.mean()"), {"power": 1.0}, "settings: power"),
+        (GOOD.replace("class Config(Config)", "class Config"), {}, "no settings class"),
+        (GOOD.replace("config.power", "config.pow"), {}, r"Loss.config. fails .AttributeError"),
     ],
 )
 def test_what_cannot_be_loaded_is_one_line(

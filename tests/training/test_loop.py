@@ -170,6 +170,19 @@ def test_a_signal_saves_and_leaves(tmp_path: Path, number: signal.Signals) -> No
     assert contents(parts) == contents(whole)
 
 
+def test_a_signal_in_the_last_step_leaves_too(tmp_path: Path) -> None:
+    """What follows, the next seed of the job perhaps, is not begun."""
+
+    def stop(images: int, total: int) -> None:
+        if images == total:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(SystemExit):
+        fit(Game(), spec(), tmp_path, progress=stop)
+    outcome, _ = fit(Game(), spec(), tmp_path, progress=ignore)
+    assert outcome.status == "done"
+
+
 class Broken(Game):
     """Goes wrong from the fourth step on, with `factor` times the loss."""
 

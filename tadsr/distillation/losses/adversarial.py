@@ -42,7 +42,7 @@ class AdversarialLoss:
         """L_G of this step; the gradient runs through the frozen teacher's encoder."""
         views = self.views(step)
         logits: Tensor = self.discriminator(views.fake, views.t)
-        return -logits.mean()
+        return -logits.float().mean()
 
     def discriminator_loss(self, step: StudentStep) -> Tensor:
         """L_D of this step: mean relu(1 - D(real)) + mean relu(1 + D(fake))."""
@@ -51,7 +51,7 @@ class AdversarialLoss:
             torch.cat([real, fake.detach()])
             for real, fake in zip(views.real, views.fake, strict=True)
         ]
-        real, fake = self.discriminator(features, views.t.repeat(2)).chunk(2)
+        real, fake = self.discriminator(features, views.t.repeat(2)).float().chunk(2)
         return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
 
     def views(self, step: StudentStep) -> Views:

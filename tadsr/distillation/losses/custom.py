@@ -12,7 +12,7 @@
         def __call__(self, step) -> Tensor:
             return (step.z_stu - step.z_0).abs().pow(self.config.power).mean()
 
-`step` is a `StudentStep`. `tadsr check-loss FILE` holds a file against what the training relies on.
+`step` is a `StudentStep`. `tadsr loss FILE` holds a file against what the training relies on.
 """
 
 from __future__ import annotations
@@ -52,7 +52,13 @@ def load_loss(spec: CustomLossSpec) -> Loss:
     loss = getattr(_module(path, spec.digest), "Loss", None)
     if not isinstance(loss, type):
         raise ConfigError(f"{path}: defines no class 'Loss' (docs/losses.md has an example)")
-    made: Loss = loss(_settings(path, loss, spec.settings))
+    settings = _settings(path, loss, spec.settings)
+    try:
+        made: Loss = loss(settings)
+    except Exception as error:
+        raise ConfigError(
+            f"{path}: Loss(config) fails ({type(error).__name__}: {error})"
+        ) from error
     return made
 
 
@@ -78,6 +84,9 @@ def _module(path: Path, digest: str) -> Any:
 
 def _settings(path: Path, loss: type, given: dict[str, Any]) -> BaseModel:
     settings = getattr(loss, "Config", NoSettings)
+    if not (isinstance(settings, type) and issubclass(settings, BaseModel)):
+        raise ConfigError(f"{path}: Loss.Config is no settings class; derive it from "
+                          "tadsr.config.base.Config")  # fmt: skip
     try:
         made: BaseModel = settings.model_validate(given)
     except ValidationError as error:

@@ -68,6 +68,6 @@ def _noise_estimates(
     seen = scheduler.scale_model_input(x_t, t, z_y)
     if spec.input_scaled_twice:
         seen = seen * scheduler.coefficient("input_scale", t, seen)
-    output = step.teacher(seen, t, lq).sample
+    output = step.teacher(seen, t, lq).sample.to(x_t.dtype)
     estimate = scheduler.pred_original_sample(output, x_t, t, z_y)
     return list(scheduler.eps_from_x0(estimate, x_t, t, z_y).chunk(copies))

@@ -45,6 +45,7 @@ def _way_back(step: StudentStep, z: Tensor) -> Tensor:
     """
     scheduler, t = step.scheduler, torch.zeros(len(z), dtype=torch.int64, device=z.device)
     output: Tensor = step.student(scheduler.scale_model_input(z, t, step.z_y), t, step.lq).sample
+    output = output.to(z.dtype)
     if scheduler.prediction_type == "sample":
         return output
     return scheduler.prior_sample(step.z_y, output)
