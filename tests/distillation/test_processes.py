@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -38,13 +37,9 @@ def root(world: World) -> Path:
 
 
 def launch(root: Path, folder: Path, processes: int = 2, **settings: Any) -> subprocess.Popen[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     command = [
-        sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_machines", "1",
-        "--num_processes", str(processes), "--mixed_precision", "no", "--dynamo_backend", "no",
-        "--main_process_port", str(port), "-m", "tests.distillation.several",
+        sys.executable, "-m", "torch.distributed.run", "--standalone",
+        "--nproc_per_node", str(processes), "-m", "tests.distillation.several",
         str(root), str(folder), json.dumps(settings),
     ]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -61,22 +56,26 @@ def assert_same_training(one: Path, other: Path, tolerance: float = 1e-4) -> Non
         for first, second in zip(*lines, strict=True):
             # Adam turns the rounding of a gradient near 0, as the discriminator's is at first,
             # into a whole step of one sign or the other.
-            norms = {key: value for key, value in second.items() if key.startswith("grad_norm")}
-            assert first == pytest.approx(second | {key: first[key] for key in norms},
+            loose = {k: v for k, v in second.items() if k.startswith(("grad_norm", "loss/adv"))}
+            assert first == pytest.approx(second | {key: first[key] for key in loose},
                                           rel=tolerance, abs=tolerance)  # fmt: skip
-            assert {key: first[key] for key in norms} == pytest.approx(norms, rel=0.2)
+            found = {key: first[key] for key in loose}
+            assert found == pytest.approx(loose, rel=0.2, abs=20 * tolerance)
         weights = [load_file(folder / name / MODEL) for folder in (one, other)]
         for key, value in weights[0].items():
             torch.testing.assert_close(value, weights[1][key], rtol=tolerance, atol=tolerance)
 
 
 def test_two_processes_train_as_one_does(root: Path, tmp_path: Path) -> None:
-    """Uneven slices too: the last batch has two images, and 3 cannot be halved."""
+    """Uneven slices too: the last batch has two images, and 7 cannot be halved."""
     train(root, tmp_path / "one", batch_size=7)
+    train(root, tmp_path / "pieces", batch_size=7, gradient_accumulation=2)
     process = launch(root, tmp_path / "two", batch_size=7)
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
     assert_same_training(tmp_path / "one", tmp_path / "two")
+    # The same sums in the same order: nothing is left to rounding.
+    assert_same_training(tmp_path / "pieces", tmp_path / "two", 1e-7)
 
 
 def test_pieces_of_a_batch_make_the_same_step(root: Path, tmp_path: Path) -> None:
