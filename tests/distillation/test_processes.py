@@ -86,7 +86,8 @@ def test_pieces_of_a_batch_make_the_same_step(root: Path, tmp_path: Path) -> Non
 
 @pytest.mark.slow
 def test_a_signal_to_one_process_stops_both_and_they_go_on(root: Path, tmp_path: Path) -> None:
-    train(root, tmp_path / "one", images=400, batch_size=4)
+    # In two pieces: the same sums in the same order, so that 100 steps leave no rounding.
+    train(root, tmp_path / "one", images=400, batch_size=4, gradient_accumulation=2)
     process = launch(root, tmp_path / "two", images=400, batch_size=4)
     curves = tmp_path / "two" / "teacher" / "metrics.jsonl"
     for _ in range(1200):
@@ -101,7 +102,7 @@ def test_a_signal_to_one_process_stops_both_and_they_go_on(root: Path, tmp_path:
     again = launch(root, tmp_path / "two", images=400, batch_size=4)
     output, _ = again.communicate(timeout=300)
     assert again.returncode == 0, output
-    assert_same_training(tmp_path / "one", tmp_path / "two", 2e-3)
+    assert_same_training(tmp_path / "one", tmp_path / "two", 1e-7)
 
 
 def _children(pid: int) -> list[int]:
