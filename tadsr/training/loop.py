@@ -77,9 +77,10 @@ def fit(
         run.resume()
         try:
             run.train(progress, stop)
-            outcome = TrainingOutcome("done", "", run.results())
+            outcome = TrainingOutcome("done", "", run.results(run.state.images))
         except Divergence as divergence:
-            outcome = TrainingOutcome("diverged", str(divergence), run.results())
+            results = run.results(divergence.images)
+            outcome = TrainingOutcome("diverged", str(divergence), results)
         if team.agree(stop.requested)[0]:  # too late for a step; what follows is done next time
             raise SystemExit(stop.exit_code)
     return outcome, run.state
@@ -141,12 +142,12 @@ class _Run(Generic[BatchT]):
             if stopping:
                 raise SystemExit(stop.exit_code)
 
-    def results(self) -> dict[str, float]:
-        """Throughput of this call, images seen, and the last validation."""
-        images = self.state.images - self.resumed_at
+    def results(self, images: int) -> dict[str, float]:
+        """Throughput of this call, the `images` seen in good steps, and the last validation."""
+        done = self.state.images - self.resumed_at
         seconds = time.monotonic() - self.started - self.aside
-        throughput = {"images_per_second": images / seconds} if images else {}
-        return {"images": float(self.state.images), **throughput, **self.state.last}
+        throughput = {"images_per_second": done / seconds} if done else {}
+        return {"images": float(images), **throughput, **self.state.last}
 
     def _has_state(self) -> bool:
         remove_leftovers(self.path.parent)

@@ -200,14 +200,20 @@ class Broken(Game):
 
 
 @pytest.mark.parametrize("factor", [float("nan"), float("inf"), 1e9])
+@pytest.mark.parametrize("images", [40, 800])
 def test_divergence_is_a_result_and_keeps_the_last_good_state(
-    tmp_path: Path, factor: float
+    tmp_path: Path, factor: float, images: int
 ) -> None:
-    outcome, _ = fit(Broken(factor), spec(checkpoint_every=4), tmp_path, progress=ignore)
+    """However late it is noticed: of 800 images, at the first line of the curves."""
+    saves = {"checkpoint_every": 4} if images == 40 else {}
+    broken = spec(images=images, **saves)
+    outcome, _ = fit(Broken(factor), broken, tmp_path, progress=ignore)
     assert outcome.status == "diverged"
     assert "at image 12 (step 4)" in outcome.message
-    saved = load_file(tmp_path / STATE)
-    assert all(tensor.isfinite().all() for tensor in saved.values())
+    assert outcome.results["images"] == 12
+    if saves:
+        saved = load_file(tmp_path / STATE)
+        assert all(tensor.isfinite().all() for tensor in saved.values())
     healthy, _ = fit(Game(), spec(), tmp_path, progress=ignore)
     assert healthy.results["images"] == 40
 
