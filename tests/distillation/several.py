@@ -1,4 +1,4 @@
-"""Trains a small teacher and a student in `folder`; run by `accelerate launch` in a test.
+"""Trains a small teacher and a student in `folder`; run by torchrun in a test.
 
 Arguments: root of the images, teacher and pool; folder; settings of the trainings as JSON.
 """
