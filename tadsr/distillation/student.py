@@ -24,6 +24,7 @@ from tadsr.training.draws import Draws
 from tadsr.training.loop import TrainingOutcome, fit
 from tadsr.training.models import save_pipeline
 from tadsr.training.objective import Term, Trainable
+from tadsr.training.placement import to_device
 from tadsr.training.process import reproducible, seeded
 
 STUDENT = "student"
@@ -166,7 +167,7 @@ class StudentObjective:
         return discriminator.to(self.device).train()
 
     def _to_device(self, pairs: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {key: value.to(self.device) for key, value in pairs.items()}
+        return {key: to_device(value, self.device) for key, value in pairs.items()}
 
 
 def _write(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tadsr import seeds
+from tadsr.training.placement import to_device
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Draws:
         """(N,) int64 uniform on {0, ..., steps - 1}."""
         rows = [int(torch.randint(steps, (), generator=self.generator(axis, i)))
                 for i in self.positions]  # fmt: skip
-        return torch.tensor(rows).to(device)
+        return to_device(torch.tensor(rows), device)
 
     def generator(self, axis: str, position: int) -> torch.Generator:
         """The generator of one image on an axis, for other distributions."""
@@ -45,4 +46,4 @@ class Draws:
 
     def _rows(self, axis: str, like: Tensor, draw: Callable[..., Tensor]) -> Tensor:
         rows = [draw(like.shape[1:], generator=self.generator(axis, i)) for i in self.positions]
-        return torch.stack(rows).to(like.device)
+        return to_device(torch.stack(rows), like.device)

@@ -12,6 +12,7 @@ from tadsr.config.data import DatasetSpec
 from tadsr.data.dataset import Batch, Degradation
 from tadsr.errors import ConfigError
 from tadsr.models.codecs import LatentCodec, encode_lq
+from tadsr.training.placement import to_device
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,11 @@ class LatentPairs:
 @torch.no_grad()
 def encode_pairs(codec: LatentCodec, batch: Batch, device: str, scale: int = SCALE) -> LatentPairs:
     """Encode HR crops and their enlarged LR."""
-    lq = batch.lq.to(device)
+    lq = to_device(batch.lq, device)
     return LatentPairs(
         lq=lq,
         z_y=encode_lq(codec, lq, scale),
-        z_0=codec.encode(batch.hr.to(device)),
+        z_0=codec.encode(to_device(batch.hr, device)),
     )
 
 
