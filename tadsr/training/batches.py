@@ -1,4 +1,4 @@
-"""Each batch as the parts that this process works on, prepared while the step before runs."""
+"""Each batch as the parts that this process works on."""
 
 from __future__ import annotations
 
@@ -49,19 +49,26 @@ class Batches(Generic[BatchT]):
         """Images, over all processes, of the batch that begins at image `start`."""
         return min(self.spec.batch_size, self.spec.images - start)
 
-    def after(self, start: int) -> Iterator[list[Part[BatchT]]]:
+    def after(self, start: int, *, ahead: bool) -> Iterator[list[Part[BatchT]]]:
         """This process's parts of each batch from image `start` on.
 
-        One batch is prepared ahead by a thread; what it holds depends on its position alone.
+        Args:
+            ahead: prepare the next batch in a thread while the step runs, so that a GPU need not
+                wait. What a batch holds depends on its position alone. On a CPU a second
+                computing thread fights with the step for its cores, and costs half of its speed.
         """
+        starts = range(start, self.spec.images, self.spec.batch_size)
+        if not ahead:
+            yield from map(self._parts, starts)
+            return
         with ThreadPoolExecutor(1, "batches") as thread:
-            coming = thread.submit(self._parts, start)
-            while start < self.spec.images:
-                parts = coming.result()
-                start += self.count(start)
-                if start < self.spec.images:
-                    coming = thread.submit(self._parts, start)
-                yield parts
+            coming = None
+            for begin in starts:
+                ready, coming = coming, thread.submit(self._parts, begin)
+                if ready is not None:
+                    yield ready.result()
+            if coming is not None:
+                yield coming.result()
 
     def _parts(self, start: int) -> list[Part[BatchT]]:
         count = self.count(start)

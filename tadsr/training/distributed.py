@@ -26,6 +26,7 @@ class Workers:
     """What the processes of a training do together, and in which precision they pass forward.
 
     Attributes:
+        device: where this process trains.
         count, index: number of processes, and which of them this is.
         scaler: scales losses so that fp16 gradients do not vanish; None in other precisions.
 
@@ -39,6 +40,7 @@ class Workers:
             team.join(device.type)
         # accelerate keeps one state per process, but trainings that follow each other may differ.
         AcceleratorState._reset_state(reset_partial_state=team.size() == 1)
+        self.device = device
         self._accelerator = Accelerator(
             cpu=device.type == "cpu", mixed_precision=MIXED_PRECISION[precision]
         )

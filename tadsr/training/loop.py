@@ -94,6 +94,7 @@ class _Run(Generic[BatchT]):
     ) -> None:
         self.objective = objective
         self.settings = settings
+        self.workers = workers
         trainables = objective.trainables()
         if settings.channels_last:
             for item in trainables.values():
@@ -130,7 +131,7 @@ class _Run(Generic[BatchT]):
         state, spec = self.state, self.settings
         progress(state.images, spec.images)
         self.started, self.aside = time.monotonic(), 0.0
-        for parts in self.batches.after(state.images):
+        for parts in self.batches.after(state.images, ahead=self.workers.device.type != "cpu"):
             before = state.images
             self.stepper.take(parts, self.batches.count(before))
             self._write_curves(before)

@@ -180,3 +180,18 @@ def test_channels_last_trains_alike(root: Path, tmp_path: Path) -> None:
     train(root, tmp_path / "plain", batch_size=6)
     train(root, tmp_path / "other", batch_size=6, channels_last=True)
     assert_same_training(tmp_path / "plain", tmp_path / "other", 1e-3)
+
+
+@pytest.mark.parametrize("start", [0, 8, 22])
+def test_batches_prepared_ahead_are_those_prepared_in_time(world: World, start: int) -> None:
+    objective = StudentObjective(
+        student_spec(), 0, load_frozen(world.teacher, "cpu"), Pool(world.pool), "cpu"
+    )
+    spec = TrainingSpec(images=22, batch_size=4, gradient_accumulation=2)
+    batches = Batches(objective, spec, 0, 1)
+    found = [list(batches.after(start, ahead=ahead)) for ahead in (False, True)]
+    assert len(found[0]) == len(found[1]) == -(-(22 - start) // 4)
+    for one, other in zip(*found, strict=True):
+        for first, second in zip(one, other, strict=True):
+            assert (first.batch[0], first.share) == (second.batch[0], second.share)
+            assert torch.equal(first.batch[1]["x_T"], second.batch[1]["x_T"])
