@@ -48,9 +48,7 @@ def main() -> None:
     if args.device == "auto":
         args.device = "cuda" if torch.cuda.is_available() else "cpu"
     experiment = Experiment.load(args.experiment)
-    teacher = make_teacher(experiment).to(args.device)
-    for module in (teacher.unet, teacher.codec):
-        module.eval().requires_grad_(False)
+    teacher = make_teacher(experiment, args.device)
     vq = not isinstance(teacher.codec, PixelUnshuffleCodec)
     print(f"{experiment.name}: {Estimates(experiment).network.parameters / 1e6:.1f} M parameters, "
           f"batch {args.batch}, {args.device}, {torch.get_num_threads()} threads",
@@ -61,10 +59,17 @@ def main() -> None:
         show(variant, in_turns(steps, args), ceilings(experiment, variant))
 
 
-def make_teacher(experiment: Experiment) -> Any:
-    """A pipeline of the experiment's structure with random weights."""
-    if experiment.teacher.codec.kind == "vq":
-        return random_teacher(experiment)
+def make_teacher(experiment: Experiment, device: str) -> Any:
+    """A frozen pipeline of the experiment's structure with random weights."""
+    vq = experiment.teacher.codec.kind == "vq"
+    teacher: Any = random_teacher(experiment) if vq else small_teacher(experiment)
+    for module in (teacher.unet, teacher.codec):
+        module.to(device).eval().requires_grad_(False)
+    return teacher
+
+
+def small_teacher(experiment: Experiment) -> TADSRPipeline:
+    """A pipeline whose codec has no weights."""
     torch.manual_seed(0)
     estimates = Estimates(experiment)
     unet = SwinUNet2DModel(
@@ -120,17 +125,22 @@ def make_step(
     cell = experiment.cell(variant, 0)
     pool = MemoryPool(teacher, form, experiment, args.batch)
     objective = StudentObjective(cell.student, 0, teacher, pool, args.device)
+    take = bare_step(objective)
+    return lambda: take(objective.batch(0, args.batch))
+
+
+def bare_step(objective: StudentObjective) -> Callable[[Any], None]:
+    """A step on a batch: forward and backward passes, and AdamW, and nothing else."""
     optimisers = {
         name: torch.optim.AdamW(item.network.parameters(), lr=1e-5, fused=True)
         for name, item in objective.trainables().items()
     }
 
-    def step() -> None:
-        for name, terms in objective.phases(objective.batch(0, args.batch)):
+    def step(batch: Any) -> None:
+        for name, terms in objective.phases(batch):
             total = torch.stack([term.weight * term.value for term in terms.values()]).sum()
-            parameters = optimisers[name].param_groups[0]["params"]
             optimisers[name].zero_grad()
-            total.backward(inputs=parameters)  # type: ignore[no-untyped-call]
+            total.backward(inputs=optimisers[name].param_groups[0]["params"])
             optimisers[name].step()
 
     return step

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from cached_targets import MemoryPool, make_teacher
+from cached_targets import MemoryPool, bare_step, make_teacher
 
 from tadsr.config import Experiment
 from tadsr.distillation.student import StudentObjective
@@ -37,9 +37,7 @@ def main() -> None:
     args = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     experiment = Experiment.load(args.experiment, [f"student.training.images={args.images}"])
-    teacher = make_teacher(experiment).to(device)
-    for module in (teacher.unet, teacher.codec):
-        module.eval().requires_grad_(False)
+    teacher = make_teacher(experiment, device)
     for variant in ("full", "distill_only"):
         compare(experiment, variant, teacher, device, args.rounds)
 
@@ -74,19 +72,12 @@ def compare(experiment: Experiment, variant: str, teacher: Any, device: str, rou
 def bare_loop(objective: StudentObjective) -> float:
     """Seconds of all steps."""
     training = objective.spec.training
-    optimisers = {
-        name: torch.optim.AdamW(item.network.parameters(), lr=item.learning_rate, fused=True)
-        for name, item in objective.trainables().items()
-    }
+    step = bare_step(objective)
     batch = objective.batch(0, training.batch_size)
     with reproducible(training.threads):
         started = time.perf_counter()
         for _ in range(training.images // training.batch_size):
-            for name, terms in objective.phases(batch):
-                total = torch.stack([term.weight * term.value for term in terms.values()]).sum()
-                optimisers[name].zero_grad()
-                total.backward(inputs=optimisers[name].param_groups[0]["params"])
-                optimisers[name].step()
+            step(batch)
         _wait(objective.device)
         return time.perf_counter() - started
 

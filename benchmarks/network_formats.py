@@ -13,7 +13,6 @@ import argparse
 import statistics
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import torch
 from cached_targets import MemoryPool, make_teacher
@@ -58,9 +57,7 @@ def images_per_second(args: argparse.Namespace, form: str, device: str) -> float
     """Of one training in that form."""
     settings = [f"images={args.images}", f"batch_size={args.batch}", *FORMS[form]]
     experiment = Experiment.load(args.experiment, [f"student.training.{s}" for s in settings])
-    teacher: Any = make_teacher(experiment).to(device)
-    for module in (teacher.unet, teacher.codec):
-        module.eval().requires_grad_(False)
+    teacher = make_teacher(experiment, device)
     spec = experiment.cell(args.variant, 0).student
     pool = MemoryPool(teacher, "stored", experiment, args.batch)
     objective = StudentObjective(spec, 0, teacher, pool, device)

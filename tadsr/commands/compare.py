@@ -113,17 +113,15 @@ def write_statistics(
     from tadsr.compare import Comparison, Summary, compare, find_alarms, summarize, to_frame
 
     experiment = plan.experiment
-    diverged = diverged_seeds(plan, cells)
-    directions = {spec.id: spec.direction for spec in experiment.evaluation.specs()}
+    given = settings_of(plan, cells)
     comparable = experiment.reference in set(scores["variant"])
-    summaries = summarize(scores, diverged=diverged) if len(scores) else []
+    summaries = summarize(scores, diverged=given["diverged"]) if len(scores) else []
     comparisons = compare(
         scores, experiment.reference,
         [(endpoint.dataset, endpoint.metric) for endpoint in experiment.primary],
-        directions=directions, diverged=diverged,
         margins={(e.dataset, e.metric): e.margin for e in experiment.primary
                  if e.margin is not None},
-        declared_seeds=dict.fromkeys(experiment.variants, experiment.seeds),
+        **given,
     ) if comparable else []  # fmt: skip
     write_parquet(folder / "means.parquet", to_frame(summaries, Summary))
     write_parquet(folder / "comparisons.parquet", to_frame(comparisons, Comparison))
@@ -135,11 +133,17 @@ def write_statistics(
     write_json(folder / "alarms.json", alarms)
 
 
-def diverged_seeds(plan: Plan, cells: list[dict[str, Any]]) -> dict[str, list[int]]:
-    """Variant to the seeds whose training diverged."""
-    return {
+def settings_of(plan: Plan, cells: list[dict[str, Any]]) -> dict[str, Any]:
+    """What all statistics are told beside the scores."""
+    experiment = plan.experiment
+    diverged = {
         variant: [c["seed"] for c in cells if c["variant"] == variant and c["status"] == "diverged"]
-        for variant in plan.experiment.variants
+        for variant in experiment.variants
+    }
+    return {
+        "directions": {spec.id: spec.direction for spec in experiment.evaluation.specs()},
+        "diverged": diverged,
+        "declared_seeds": dict.fromkeys(experiment.variants, experiment.seeds),
     }
 
 
@@ -149,7 +153,7 @@ def write_effects(
     """Main effects and interactions of the grid's axes, where there is a grid."""
     from tadsr.compare import Effect, effects, to_frame
 
-    experiment, grid = plan.experiment, plan.experiment.grid
+    grid = plan.experiment.grid
     if grid is None:
         (folder / "effects.parquet").unlink(missing_ok=True)  # of an earlier experiment file
         return
@@ -157,9 +161,7 @@ def write_effects(
         scores,
         {axis: list(levels) for axis, levels in grid.axes.items()},
         [(point.variant, point.levels) for point in grid.points],
-        directions={spec.id: spec.direction for spec in experiment.evaluation.specs()},
-        diverged=diverged_seeds(plan, cells),
-        declared_seeds=dict.fromkeys(experiment.variants, experiment.seeds),
+        **settings_of(plan, cells),
     ) if len(scores) else []  # fmt: skip
     write_parquet(folder / "effects.parquet", to_frame(found, Effect))
 

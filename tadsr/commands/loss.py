@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
-
-import yaml
 
 from tadsr.config import Experiment
+from tadsr.config.documents import read_setting
 from tadsr.errors import ConfigError, TadsrError
 
 
@@ -20,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print one line per clause; a broken one is an error."""
-    settings = dict(_setting(text) for text in args.settings)
+    settings = dict(read_setting(text, "power=2") for text in args.settings)
     from tadsr.distillation.contract import check_file
 
     clauses = check_file(args.file, settings)
@@ -48,13 +46,3 @@ def require_losses(experiment: Experiment) -> None:
                 load_loss(spec)
             except ConfigError as error:
                 raise ConfigError(f"variant '{variant}': loss '{name}': {error}") from error
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    key, sign, value = text.partition("=")
-    if not sign or not key.strip():
-        raise ConfigError(f"--set {text}: expected key=value, such as power=2")
-    try:
-        return key.strip(), yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {text}: the value is not valid YAML") from error

@@ -6,9 +6,10 @@ import argparse
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tadsr.commands.common import add_job_arguments, job_context, load_plan, selected_jobs
+from tadsr.config.documents import read_setting
 from tadsr.errors import ConfigError, TadsrError, nearest
 from tadsr.plan import Plan
 
@@ -131,7 +132,7 @@ def import_weights(args: argparse.Namespace) -> int:
     from tadsr.models.published import import_checkpoint
     from tadsr.pipeline.published import find_weights
 
-    overrides = parse_settings(args.settings)
+    overrides = dict(read_setting(text, "sample_size=64") for text in args.settings)
     done = import_checkpoint(
         args.kind, find_weights(args.source), args.dest,
         weights=args.weights, overrides=overrides,
@@ -144,22 +145,6 @@ def import_weights(args: argparse.Namespace) -> int:
     )
     print(json.dumps(done["config"], default=str))
     return 0
-
-
-def parse_settings(settings: list[str]) -> dict[str, Any]:
-    """`key=value` arguments, values as YAML."""
-    import yaml
-
-    parsed = {}
-    for setting in settings:
-        key, sign, text = setting.partition("=")
-        if not sign or not key.strip():
-            raise ConfigError(f"--set {setting}: expected key=value, such as sample_size=64")
-        try:
-            parsed[key.strip()] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"--set {setting}: the value is not valid YAML") from error
-    return parsed
 
 
 def make_pipeline(args: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ They answer different questions and are never mixed. All work on plain arrays of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -43,6 +43,12 @@ class RecipeClaim:
     sign_flip_p: float | None
     """Exact two-sided sign-flip p; None below two or above `MAX_SIGN_FLIP_SEEDS` seeds."""
     n_seeds: int
+
+    def numbers(self) -> dict[str, Any]:
+        """What records of the claim carry, by the names they share."""
+        found = asdict(self)
+        del found["n_seeds"]  # a record says 0 where there are no seeds to speak of
+        return found
 
 
 @dataclass(frozen=True)

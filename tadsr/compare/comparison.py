@@ -193,13 +193,7 @@ def _with_recipe(comparison: Comparison, pair: Pair) -> Comparison:
     claim = pair.claim()
     return replace(
         measured,
-        delta=claim.delta,
-        low=claim.low,
-        high=claim.high,
-        df=claim.df,
-        p_value=claim.p_value,
-        sign_flip_p=claim.sign_flip_p,
-        sd=claim.sd,
+        **claim.numbers(),
         effect_size=claim.delta / claim.sd if claim.sd else None,
     )
 

@@ -170,17 +170,10 @@ def _measured(scores: Scores, effect: Effect, contrast: Contrast) -> Effect:
         for side in (0, 1)
     )
     pair = Pair(aligned.seeds, ours, theirs, aligned.left_out)
-    claim = pair.claim()
     return replace(
         counted,
         n_seeds=len(pair.seeds),
         distinct_seeds=pair.distinct,
         n_images=ours.shape[1] * scores.blocks[endpoint].per_image,
-        delta=claim.delta,
-        low=claim.low,
-        high=claim.high,
-        df=claim.df,
-        p_value=claim.p_value,
-        sign_flip_p=claim.sign_flip_p,
-        sd=claim.sd,
+        **pair.claim().numbers(),
     )

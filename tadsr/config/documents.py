@@ -88,6 +88,23 @@ def read_yaml(path: Path) -> Document:
     return document
 
 
+def read_setting(text: str, example: str) -> tuple[str, Any]:
+    """The key and the value, in YAML, of a `--set key=value`; ConfigError, one line.
+
+    Args:
+        example: shown where the text is not of that form.
+    """
+    key, sign, value = text.partition("=")
+    if not sign or not key.strip():
+        raise ConfigError(f"--set {text}: expected key=value, such as {example}")
+    try:
+        node = yaml.compose(value, Loader=Loader)
+        found = None if node is None else construct(node, (), Document(f"--set {text}"))
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ConfigError(f"--set {text}: the value is not valid YAML") from error
+    return key.strip(), found
+
+
 def construct(node: yaml.Node, at: KeyPath, document: Document) -> Any:
     """The value of a node, noting in `document` where each key was written."""
     document.origins[at] = f"{document.file}:{node.start_mark.line + 1}"

@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from tadsr.config.deltas import set_at
-from tadsr.config.documents import Document, KeyPath, Loader, construct, origin_of, read_yaml
+from tadsr.config.documents import Document, KeyPath, origin_of, read_setting, read_yaml
 from tadsr.config.experiment import Experiment
 from tadsr.config.grid_reading import add_grid
 from tadsr.config.mistakes import explain, explained
@@ -96,15 +95,8 @@ def _merge(base: dict[str, Any], top: Mapping[str, Any]) -> None:
 
 def _apply_overrides(document: Document, overrides: Sequence[str]) -> None:
     for override in overrides:
-        key, sign, text = override.partition("=")
-        if not sign or not key.strip():
-            raise ConfigError(f"--set {override}: expected key=value, such as student.ema=0.99")
-        try:
-            node = yaml.compose(text, Loader=Loader)
-            value = None if node is None else construct(node, (), Document(f"--set {override}"))
-        except (yaml.YAMLError, RecursionError) as error:
-            raise ConfigError(f"--set {override}: the value is not valid YAML") from error
-        path = tuple(key.strip().split("."))
+        key, value = read_setting(override, "student.training.ema=0.99")
+        path = tuple(key.split("."))
         _refuse_list_parts(document, path, override)
         set_at(document.values, path, value)
         below = [p for p in document.origins if p[: len(path)] == path]

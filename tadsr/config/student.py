@@ -60,14 +60,18 @@ class TrainingSpec(Config):
     threads: Positive = 1
     """CPU threads, fixed because another number gives other bits."""
 
+    @property
+    def smallest_batch(self) -> int:
+        """Images of the last batch, which has what is left."""
+        return self.images % self.batch_size or self.batch_size
+
     @model_validator(mode="after")
     def _an_image_for_each_piece(self) -> TrainingSpec:
-        last = self.images % self.batch_size or self.batch_size
-        smallest = min(self.batch_size, self.images, last)
-        if smallest < self.gradient_accumulation:
+        if self.smallest_batch < self.gradient_accumulation:
             raise mistake_at(
                 "gradient_accumulation", f"{self.gradient_accumulation} pieces of a batch of "
-                f"{smallest} images (the smallest one, at the end perhaps); choose fewer",
+                f"{self.smallest_batch} images (the smallest one, at the end perhaps); choose "
+                "fewer",
             )  # fmt: skip
         return self
 

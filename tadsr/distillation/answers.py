@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tadsr.config.student import TargetsSpec
 from tadsr.data.dataset import Batch
-from tadsr.diffusion import trajectory
+from tadsr.diffusion import ResShiftScheduler, sample, trajectory
 from tadsr.training.draws import Draws
 from tadsr.training.latents import encode_pairs
 
@@ -51,6 +51,14 @@ def answer(
         found["x_start"] = torch.stack([states[t] for t in spec.start_timesteps], dim=1)
         found["t_start"] = torch.tensor([spec.start_timesteps] * len(x_T), device=x_T.device)
     return found
+
+
+def single_step(network: Any, scheduler: ResShiftScheduler, pairs: dict[str, Tensor]) -> Tensor:
+    """A network's answer to pairs in one call at T-1, (N, C, H, W); where students start, for the
+    teacher's network."""
+    return sample(
+        network, scheduler, pairs["x_T"], pairs["z_y"], pairs["lq"], num_inference_steps=1
+    )
 
 
 def _chain_noise(draws: Draws, axis: str, pipeline: Any, like: Tensor) -> Tensor:

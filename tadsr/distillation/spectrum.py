@@ -14,8 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tadsr.config.student import ScoreDistillationSpec
-from tadsr.diffusion import sample
-from tadsr.distillation.answers import PAIR_KEYS
+from tadsr.distillation.answers import PAIR_KEYS, single_step
 from tadsr.distillation.losses.score_distillation import score_gradient
 from tadsr.distillation.step import StudentStep
 from tadsr.models.codecs import PixelUnshuffleCodec
@@ -57,10 +56,7 @@ def gradient_spectra(pipeline: Any, pairs: dict[str, Tensor], seed: int) -> dict
 
 
 def _first_step(pipeline: Any, pairs: dict[str, Tensor], seed: int) -> StudentStep:
-    z_stu = sample(
-        pipeline.unet, pipeline.scheduler, pairs["x_T"], pairs["z_y"], pairs["lq"],
-        num_inference_steps=1,
-    )  # fmt: skip
+    z_stu = single_step(pipeline.unet, pipeline.scheduler, pairs)
     latents: dict[str, Any] = dict(pairs)
     return StudentStep(
         **latents, z_stu=z_stu, student=pipeline.unet, teacher=pipeline.unet,

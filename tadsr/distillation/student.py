@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from tadsr.config.student import StudentSpec
-from tadsr.diffusion import ResShiftScheduler, predict_x0, sample
-from tadsr.distillation.answers import PAIR_KEYS
+from tadsr.diffusion import ResShiftScheduler, predict_x0
+from tadsr.distillation.answers import PAIR_KEYS, single_step
 from tadsr.distillation.losses import AdversarialLoss, build_losses
 from tadsr.distillation.pool import TargetSource
 from tadsr.distillation.step import StudentStep
@@ -145,11 +145,8 @@ class StudentObjective:
     @torch.no_grad()
     def errors(self, network: nn.Module) -> Tensor:
         """Squared latent error of a network's single step to the target, (validation pairs,)."""
-        val = self.val
-        answer = sample(
-            network, self.scheduler, val["x_T"], val["z_y"], val["lq"], num_inference_steps=1
-        )
-        return ((answer - val["z_tch"]) ** 2).flatten(1).mean(1).double().cpu()
+        answer = single_step(network, self.scheduler, self.val)
+        return ((answer - self.val["z_tch"]) ** 2).flatten(1).mean(1).double().cpu()
 
     def _build_discriminator(self) -> LatentDiscriminator | None:
         spec = self.spec.losses.adversarial

@@ -23,8 +23,7 @@ from torch import Tensor
 from tadsr.config.data import DataSpec
 from tadsr.config.student import TargetsSpec
 from tadsr.data.dataset import Batch, TrainingCrops, fixed_pairs
-from tadsr.diffusion import sample
-from tadsr.distillation.answers import answer
+from tadsr.distillation.answers import answer, single_step
 from tadsr.distillation.pool import (
     VAL_FILE,
     Pool,
@@ -78,13 +77,13 @@ def make_targets(
         for done in _shards(spec, pipeline, train, val, data, folder, device):
             progress(done, spec.stored_pairs + spec.val_pairs)
         pairs = {k: v.to(device) for k, v in validation_pairs(folder).items()}
-        start = _single_step_error(pipeline, pairs)
+        gap = single_step(pipeline.unet, pipeline.scheduler, pairs) - pairs["z_tch"]
         write_json(folder / SPECTRUM_FILE, gradient_spectra(pipeline, pairs, spec.seed))
     return {
         "pairs": float(spec.pairs),
         "val_pairs": float(spec.val_pairs),
         "seconds": time.monotonic() - started,
-        "val_teacher1_mse": start,
+        "val_teacher1_mse": float((gap**2).mean()),
     }
 
 
@@ -203,11 +202,3 @@ def _slices(batch: Batch) -> Callable[[int, int], Batch]:
         return Batch(batch.hr[rows], batch.lq[rows], batch.names[rows], batch.indices[rows])
 
     return part
-
-
-def _single_step_error(pipeline: Any, pairs: dict[str, Tensor]) -> float:
-    answer = sample(
-        pipeline.unet, pipeline.scheduler, pairs["x_T"], pairs["z_y"], pairs["lq"],
-        num_inference_steps=1,
-    )  # fmt: skip
-    return float(((answer - pairs["z_tch"]) ** 2).mean())

@@ -132,7 +132,8 @@ def steps_of(name: str) -> int:
 def trained_runs(experiment: Experiment) -> list[str]:
     """The run folders of teacher, target pools and students, below the results folder."""
     cells = experiment.cells()
-    pools = [f"targets/{pool_name(experiment, cell.targets)}" for cell in cells]
+    targets = dict.fromkeys(cell.targets for cell in cells)
+    pools = [f"targets/{pool_name(experiment, spec)}" for spec in targets]
     return list(dict.fromkeys(["teacher", *pools, *(f"students/{cell.name}" for cell in cells)]))
 
 

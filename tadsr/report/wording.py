@@ -188,15 +188,17 @@ def conditions(content: ReportContent) -> list[str]:
     when = "" if stored else "computed in each training step; "
     sizes = ", ".join(f"{d.name} ({count(d.n_images, 'image')})" for d in content.datasets)
     reuse = training.images / targets.pairs
+    own = "the training pairs, " if targets.per_seed else ""
+    shared = "one for each seed" if targets.per_seed else "shared by the seeds"
     return [
         f"{count(len(experiment.seeds), 'seed')} per variant "
-        f"({', '.join(str(seed) for seed in experiment.seeds)}). A seed sets the order of the "
-        "training pairs, the noise in the losses and the discriminator's initial weights. "
+        f"({', '.join(str(seed) for seed in experiment.seeds)}). A seed sets {own}the order of "
+        "the training pairs, the noise in the losses and the discriminator's initial weights. "
         "Variants share all of these within a seed, so differences are paired.",
         f"All students start from and imitate {teacher}, {source}. The teacher was not varied: "
         "with another teacher the results may differ.",
         f"{count(max(pools, 1), 'pool')} of {answers} "
-        f"({when}{targets.sampler} sampler, seed {targets.seed}), shared by the seeds. "
+        f"({when}{targets.sampler} sampler, seed {targets.seed}), {shared}. "
         f"A student sees {training.images} images, so it meets each answer about {reuse:.3g} times "
         "(base settings).",
         f"Test sets: {sizes}. Intervals over seeds say how repeatable a recipe is on exactly "

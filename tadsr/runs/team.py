@@ -75,11 +75,6 @@ def agree(*flags: bool) -> tuple[bool, ...]:
     return tuple(bool(vote) for vote in votes)
 
 
-def wait() -> None:
-    """Go on when all processes are here."""
-    agree(False)
-
-
 def _broadcast(box: list[Any]) -> None:
     from torch import distributed
 

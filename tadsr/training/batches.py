@@ -36,13 +36,12 @@ class Batches(Generic[BatchT]):
         self.mine = range(
             index * spec.gradient_accumulation, (index + 1) * spec.gradient_accumulation
         )
-        last = spec.images % spec.batch_size or spec.batch_size
-        smallest = min(spec.batch_size, spec.images, last)
-        if smallest < self.parts:
+        if spec.smallest_batch < self.parts:
             raise ConfigError(
-                f"training.batch_size: a batch of {smallest} images cannot give each of {count} "
-                f"processes times {spec.gradient_accumulation} (gradient_accumulation) pieces an "
-                f"image; give every batch, and the last one that is left of images, {self.parts}"
+                f"training.batch_size: a batch of {spec.smallest_batch} images cannot give each of "
+                f"{count} processes times {spec.gradient_accumulation} (gradient_accumulation) "
+                f"pieces an image; give every batch, and the last one that is left of images, "
+                f"{self.parts}"
             )
 
     def count(self, start: int) -> int:

@@ -160,16 +160,18 @@ class _Run(Generic[BatchT]):
         finished = state.images >= spec.images
         values: dict[str, float] = {}
         every = max(spec.batch_size, spec.images // CURVE_POINTS)
-        if finished or _crossed(before, state.images, every):
+        line_due = finished or _crossed(before, state.images, every)
+        validation_due = finished or _crossed(before, state.images, spec.validate_every)
+        if line_due or validation_due:
             self.ledger.settle()
+        if line_due:
             values = {key: total / state.count for key, total in state.sums.items()}
             values |= {
                 f"learning_rate/{name}": optimiser.param_groups[0]["lr"]
                 for name, optimiser in state.optimisers.items()
             }
             state.sums, state.count = {}, 0
-        if finished or _crossed(before, state.images, spec.validate_every):
-            self.ledger.settle()
+        if validation_due:
             state.last = self._validate()
             self.ledger.check_errors(state.last, final=finished)
             values |= state.last

@@ -103,7 +103,7 @@ def test_a_broken_clause_is_named(tmp_path: Path, code: str, clause: str, reason
 def test_the_command_says_what_holds(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["loss", str(file), "--set", "power=1.5"]) == 0
+    assert main(["loss", str(file), "--set", "power=1.5e0"]) == 0, "a number as in experiment files"
     assert capsys.readouterr().out.count("ok ") == 6
     bad = tmp_path / "bad.py"
     bad.write_text(body("return (step.z_stu ** 2).sum()"))

@@ -132,6 +132,12 @@ def test_summary_says_what_was_found_and_on_what(content: ReportContent, built: 
     words = " ".join(conditions(content))
     for fact in ("3 seeds", "384 stored teacher answers", "2.5 times", "c0ffeec0ffee"):
         assert fact in words
+    assert "seed 0), shared by the seeds" in words
+    targets = content.experiment.targets.model_copy(update={"per_seed": True})
+    own = content.experiment.model_copy(update={"targets": targets})
+    words = " ".join(conditions(replace(content, experiment=own)))
+    assert "A seed sets the training pairs, the order of the training pairs" in words
+    assert "shared by the seeds" not in words
     page = (built / "report" / "index.html").read_text()
     for fact in (MISSING, "distill_only/seed-1 diverged", "results/synthetic/experiment.json"):
         assert fact in page
