@@ -78,6 +78,7 @@ def draw_spectrum(data: SpectrumData, figure: Figure) -> None:
     right.axhline(data.gap, color=INK, lw=0.8, ls="--", label="the gap itself")
     right.axhline(WHITE, color=MUTED, lw=0.8, ls=":", label="white noise")
     right.set(title="mean frequency", xlabel="t", ylabel=data.unit)
+    right.xaxis.get_major_locator().set_params(integer=True)
     right.legend()
 
 
