@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -21,6 +22,13 @@ EVALUATION_SEED = 12345
 class Upscaler(Protocol):
     """Anything that can stand in a row of the table."""
 
+    @property
+    def networks(self) -> Mapping[str, torch.nn.Module] | None:
+        """What it computes with, by role (`denoiser`, `codec`, ...), for its cost.
+
+        Empty if it needs none; None if it computes nothing, and so costs nothing.
+        """
+
     def upscale(self, lr: torch.Tensor, image: str) -> torch.Tensor:
         """Enlarge `lr` (3, h, w) in [0, 1] to (3, scale h, scale w) in [0, 1].
 
@@ -36,6 +44,11 @@ class Bicubic:
 
     def __init__(self, scale: int = SCALE) -> None:
         self.scale = scale
+
+    @property
+    def networks(self) -> Mapping[str, torch.nn.Module]:
+        """None are needed."""
+        return {}
 
     def upscale(self, lr: torch.Tensor, image: str) -> torch.Tensor:
         """See `Upscaler`; `image` is not used."""
@@ -56,6 +69,11 @@ class PipelineUpscaler:
         self._pipeline = model
         self._pipeline.to(torch.device(device))
         self._pipeline.set_progress_bar_config(disable=True)
+
+    @property
+    def networks(self) -> Mapping[str, torch.nn.Module]:
+        """Denoiser and codec."""
+        return {"denoiser": self._pipeline.unet, "codec": self._pipeline.codec}
 
     def upscale(self, lr: torch.Tensor, image: str) -> torch.Tensor:
         """See `Upscaler`; the noise is drawn from (`EVALUATION_SEED`, `image`)."""
