@@ -5,9 +5,9 @@ Adding a metric that pyiqa knows is one entry of `METRICS`, or one mapping in th
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tadsr.config.base import Config, Name
 
@@ -33,6 +33,19 @@ class MetricSpec(Config):
     """One number for a whole set of images, such as FID, instead of one per image."""
     border_crop: int = 0
     """Pixels cut from each side before the metric (the `classic` protocol cuts `scale`)."""
+    grey: Literal["rgb", "levels"] = "rgb"
+    """How a pair with a grey reference is scored: as any RGB image, or on its own grey levels, as
+    in the classical tables (docs/metrics.md). Of metrics on Y alone."""
+
+    @model_validator(mode="after")
+    def _grey_levels_of_luma(self) -> MetricSpec:
+        on_luma = self.needs_reference and self.options.get("test_y_channel") is True
+        if self.grey == "levels" and not on_luma:
+            raise ValueError(
+                f"metric '{self.id}': grey: levels is for metrics on Y with a reference, such as "
+                "psnr and ssim; leave it out here"
+            )
+        return self
 
     @property
     def arrow(self) -> str:
@@ -78,9 +91,10 @@ def metric_for(name: str, preset: str) -> MetricSpec:
     """The metric `name` under a preset.
 
     `paper`: as published for SinSR and TAD-SR. `classic`: PSNR and SSIM with a border crop of
-    `scale` pixels, as in the bicubic super-resolution literature.
+    `scale` pixels and grey images on their own levels, as in the bicubic super-resolution
+    literature.
     """
     spec = METRICS[name]
     if preset == "classic" and name in ("psnr", "ssim"):
-        return spec.model_copy(update={"border_crop": 4})
+        return spec.model_copy(update={"border_crop": 4, "grey": "levels"})
     return spec

@@ -28,6 +28,9 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", "
 # A closed list, so that a hostile file never reaches an exotic decoder (EPS runs a program).
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000")
 
+GREY_MODES = ("1", "L", "LA", "La")
+"""Pillow's modes with one channel of 8 bits; those of 16 bits begin with I."""
+
 ORIENTATION = 274  # EXIF tag; 5 to 8 swap height and width
 BITS_PER_SAMPLE, PLANAR_CONFIGURATION = 258, 284  # TIFF tags
 
@@ -64,6 +67,18 @@ def read_size(path: Path | str) -> tuple[int, int]:
         turned = image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
         width, height = image.size
         return (width, height) if turned else (height, width)
+
+
+def is_grey_file(path: Path | str) -> bool:
+    """Whether a picture is stored with one channel of colour, from its header alone.
+
+    A picture of three equal channels is an RGB picture: classical tables score it on Y.
+
+    Raises:
+        DataError: as `read_size`.
+    """
+    with opened(path) as image:
+        return image.mode in GREY_MODES or image.mode.startswith("I")
 
 
 @contextmanager
@@ -157,15 +172,18 @@ def sixteen_bit(path: Path, image: Image.Image) -> NDArray[np.uint16]:
     return values.astype(np.uint16)
 
 
-def write_png(path: Path | str, array: RGB8) -> None:
+def write_png(path: Path | str, array: RGB8, *, grey: bool = False) -> None:
     """Write an (H, W, 3) uint8 array as PNG, in one step; equal arrays give equal bytes.
 
-    Equal bytes hold for one Pillow version: settings are fixed and no time or text is stored.
+    `grey` stores one channel of three equal ones. Equal bytes hold for one Pillow version:
+    settings are fixed and no time or text is stored.
     """
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or array.size == 0:
         raise ValueError(f"expected a uint8 array (H, W, 3), got {array.dtype} {array.shape}")
+    if grey and not (array == array[:, :, :1]).all():
+        raise ValueError("channels differ: not a grey picture")
     with atomic_path(path) as temporary:
-        image = Image.fromarray(np.ascontiguousarray(array))
+        image = Image.fromarray(np.ascontiguousarray(array[:, :, 0] if grey else array))
         image.save(temporary, format="PNG", compress_level=6)
 
 

@@ -3,6 +3,7 @@
 The manifest is written last, so a folder with a manifest is complete. `hr_sha256` and `lr_sha256`
 are of decoded pixels: another Pillow compresses differently, yet the images are the same.
 `hr_file_sha256` and `lr_file_sha256` are of the files that were read, to tell a release by.
+HR that came from a file of one channel is stored with one channel.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import pandas as pd
 
 from tadsr.config.base import SCALE
 from tadsr.config.data import DatasetSpec
-from tadsr.data.images import RGB8, read_rgb, write_png
+from tadsr.data.images import RGB8, is_grey_file, read_rgb, write_png
 from tadsr.data.sources import Item, read_items
 from tadsr.errors import CorruptionError, DataError
 from tadsr.files import atomic_path, digest_json, sha256_file
@@ -50,7 +51,8 @@ def build_dataset(
     for item in read_items(spec, scale, hr_only=role == "train"):
         for kind, pixels in (("hr", item.hr), ("lr", item.lr)):
             if pixels is not None and not (kind == "hr" and item.hr_size):
-                _store(folder, f"{kind}/{item.name}.png", pixels)
+                grey = kind == "hr" and item.hr_file is not None and is_grey_file(item.hr_file)
+                _store(folder, f"{kind}/{item.name}.png", pixels, grey=grey)
         rows.append(_row(item, role))
     if not rows:
         raise DataError(f"data set '{name}' holds no image; check its path and limit")
@@ -147,16 +149,17 @@ def _verify_image(path: Path, expected: str) -> None:
         )
 
 
-def _store(folder: Path, name: str, pixels: RGB8) -> None:
+def _store(folder: Path, name: str, pixels: RGB8, *, grey: bool) -> None:
+    """Write a PNG unless it is there; `grey`: of one channel, as metrics may ask (grey: levels)."""
     path = folder / name
     if path.is_file():
         try:
-            if np.array_equal(read_rgb(path), pixels):
+            if np.array_equal(read_rgb(path), pixels) and is_grey_file(path) == grey:
                 return
         except DataError:
             path.unlink()  # damaged: made again below
     (folder / MANIFEST).unlink(missing_ok=True)
-    write_png(path, pixels)
+    write_png(path, pixels, grey=grey)
 
 
 def _row(item: Item, role: str) -> dict[str, Any]:

@@ -16,14 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps
 
-from tadsr.data.images import MAX_PIXELS, on_white, opened, sixteen_bit
+from tadsr.data.images import GREY_MODES, MAX_PIXELS, on_white, opened, sixteen_bit
 from tadsr.errors import DataError
 from tadsr.files import atomic_path
 
 Levels = NDArray[np.unsignedinteger[Any]]
 """uint8 or uint16."""
-
-GREY_MODES = ("1", "L", "LA", "La")
 
 WRITERS: dict[str, dict[str, Any]] = {
     ".png": {"format": "PNG", "compress_level": 6},

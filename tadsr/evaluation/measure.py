@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from tadsr.config.metrics import METRICS, MetricSpec
-from tadsr.data.images import read_rgb, to_tensor, to_uint8
+from tadsr.data.images import is_grey_file, read_rgb, to_tensor, to_uint8
 from tadsr.errors import ConfigError, DataError, nearest
 from tadsr.metrics.backends import Metric, NotComputableError
 from tadsr.metrics.sets import SetMetric
@@ -73,7 +73,7 @@ def measure(
         progress(done)
         try:
             hr = read(reference) if metric.spec.needs_reference and reference is not None else None
-            values[name] = metric.score(read(image), hr)
+            values[name] = metric.score(read(image), hr, grey=_is_grey(metric.spec, reference))
         except NotComputableError as error:
             skipped[name] = str(error)
         except DataError as error:
@@ -109,6 +109,13 @@ def read(picture: Picture) -> torch.Tensor:
     if isinstance(picture, torch.Tensor):
         return to_tensor(to_uint8(picture))
     return to_tensor(read_rgb(picture))
+
+
+def _is_grey(spec: MetricSpec, reference: Picture | None) -> bool | None:
+    """Whether the reference's file holds one channel, if the metric asks; a tensor has three."""
+    if spec.grey == "rgb" or reference is None:
+        return None
+    return not isinstance(reference, torch.Tensor) and is_grey_file(reference)
 
 
 def evaluate(

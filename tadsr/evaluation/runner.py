@@ -7,7 +7,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import pandas as pd
 import torch
@@ -23,7 +22,7 @@ from tadsr.evaluation.measure import NO_REFERENCE, Column, NamedPair, applicable
 from tadsr.evaluation.scores import read_scores, read_seconds, write_scores
 from tadsr.evaluation.upscalers import Upscaler
 from tadsr.files import digest_json
-from tadsr.metrics import MetricCard, Missing, expected_identity, load_metric, same_identity
+from tadsr.metrics import MetricCard, Missing, load_metric, same_identity, still_holds
 
 Progress = Callable[[int, int], None]
 """Called with (units of work done, units in all)."""
@@ -117,7 +116,7 @@ def _column(
     card = _card(stored)
     if isinstance(metric, Missing):
         # Weights that were here once: the numbers they gave still hold.
-        if stored and card and _without_tensors(card) == expected_identity(spec):
+        if stored and card and still_holds(card, spec):
             return stored
         return Column(spec.id, missing=str(metric))
     if stored and card and same_identity(card, metric.card) is None:
@@ -132,10 +131,6 @@ def _card(stored: Column | None) -> MetricCard | None:
     with suppress(TadsrError):  # of another version of tadsr: scored anew
         return MetricCard.from_dict(stored.card)
     return None
-
-
-def _without_tensors(card: MetricCard) -> dict[str, Any]:
-    return {name: value for name, value in card.identity().items() if name != "tensors"}
 
 
 def _content(pairs: list[NamedPair]) -> str:

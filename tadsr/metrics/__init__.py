@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tadsr.metrics.card import MetricCard, expected_identity, same_identity, tensors_digest
+from tadsr.metrics.card import MetricCard, same_identity, still_holds, tensors_digest
 from tadsr.weights import Missing
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ __all__ = [
     "Missing",
     "NotComputableError",
     "SetMetric",
-    "expected_identity",
     "load_metric",
     "same_identity",
+    "still_holds",
     "tensors_digest",
 ]
 

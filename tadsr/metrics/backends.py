@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
 import math
-import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
 
 import torch
 
@@ -17,6 +13,7 @@ from tadsr.config.metrics import MetricSpec
 from tadsr.errors import ConfigError, DataError, nearest
 from tadsr.metrics.arithmetic import exact_arithmetic
 from tadsr.metrics.card import MetricCard, make_card
+from tadsr.metrics.offline import DownloadError, no_downloads, quiet
 from tadsr.metrics.sets import FEATURES, InceptionStatistics, SetMetric
 from tadsr.weights import Missing, Present, activate, status
 
@@ -41,8 +38,15 @@ _SMALLEST_SIDE = {"ssim": 11, "lpips": 32, "niqe": 96, "clipiqa": 32}
 """Pixels below which a metric is not defined (its window, its receptive field, its block)."""
 
 
+_LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in grey (ITU-R BT.601); they sum to 1."""
+
+_INFINITE_WHERE_EQUAL = ("psnr", "psnry")
+"""Metrics of which pyiqa gives a finite number, 80 dB, for an image that equals its reference."""
+
+
 class NotComputableError(DataError):
-    """A metric is not defined on this image (too small, or without texture)."""
+    """A metric is not defined on this image (too small, without texture, infinite)."""
 
 
 class Metric:
@@ -56,8 +60,13 @@ class Metric:
         self.device = device
         self._network = network
 
-    def score(self, sr: torch.Tensor, hr: torch.Tensor | None = None) -> float:
+    def score(
+        self, sr: torch.Tensor, hr: torch.Tensor | None = None, *, grey: bool | None = None
+    ) -> float:
         """The metric of `sr` (3, H, W) in [0, 1], against `hr` of the same shape if it needs one.
+
+        `grey`: whether the reference is a grey picture (`tadsr.data.images.is_grey_file`); it must
+        be said where `spec.grey` is `levels`, and is of no account elsewhere.
 
         Raises:
             DataError: shapes or ranges that cannot be compared, NaN, or no reference.
@@ -73,17 +82,31 @@ class Metric:
                     "the reference must be 4 times the LR image"
                 )
             images.append(self._prepare(hr, "reference"))
-        with exact_arithmetic(self.device):
-            try:
-                value = float(self._network(*images))
-            except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
-                value = math.nan  # NIQE, on the statistics of too few blocks
+            if self.spec.grey == "levels" and grey is None:
+                raise ValueError(f"{self.spec.id}: say whether the reference is a grey picture")
+            if self.spec.grey == "levels" and grey:
+                images = [_grey_levels(image) for image in images]
+        value = self._value(*images)
+        if self.spec.pyiqa in _INFINITE_WHERE_EQUAL and value >= self._value(images[1], images[1]):
+            value = math.inf
+        if value == math.inf:
+            raise NotComputableError(
+                f"{self.spec.id}: infinite, because the image equals its reference; no mean can "
+                "hold it"
+            )
         if not math.isfinite(value):
             raise NotComputableError(
                 f"{self.spec.id}: not defined on an image of {_size(sr)} such as this one "
                 "(too small, or without texture)"
             )
         return value
+
+    def _value(self, *images: torch.Tensor) -> float:
+        with exact_arithmetic(self.device):
+            try:
+                return float(self._network(*images))
+            except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
+                return math.nan  # NIQE, on the statistics of too few blocks
 
     def _prepare(self, image: torch.Tensor, what: str) -> torch.Tensor:
         """Checked, cropped, (1, 3, H, W) float32 on the device."""
@@ -133,7 +156,7 @@ def load_metric(
         found.append(weights)
     try:
         network = _build(spec, found, device)
-    except _DownloadError as error:
+    except DownloadError as error:
         return Missing(
             spec.id, f"pyiqa wants to download {error}", f"put it into {error.folder} by hand"
         )
@@ -155,14 +178,16 @@ def load_metric(
 
 
 def _verified(card: MetricCard, spec: MetricSpec, found: list[Present]) -> MetricCard:
-    """The card with its `verified` field: by the tensors where they are known, else by files."""
-    from dataclasses import replace
+    """The card with its `verified` field: by the tensors where they are known, else by files.
 
+    A metric that holds tensors of which nothing is known is not verified: pyiqa took them from
+    some file of its own.
+    """
     if spec.pyiqa in KNOWN_TENSORS:
         return replace(card, verified=card.tensors == KNOWN_TENSORS[spec.pyiqa])
     if found:
         return replace(card, verified=all(item.verified for item in found))
-    return card
+    return card if card.tensors is None else replace(card, verified=False)
 
 
 def _build(spec: MetricSpec, found: list[Present], device: torch.device) -> torch.nn.Module:
@@ -174,7 +199,7 @@ def _build(spec: MetricSpec, found: list[Present], device: torch.device) -> torc
             torch.load(item.path, map_location="meta", weights_only=True)
         if item.name in _FILE_OPTION:
             options[_FILE_OPTION[item.name]] = str(item.path)
-    with _quiet(), _no_downloads():
+    with quiet(), no_downloads():
         import pyiqa
 
         if spec.per_set:
@@ -208,44 +233,10 @@ def _inception(found: list[Present]) -> InceptionStatistics:
     return InceptionStatistics(network, paths.get(STATISTICS))
 
 
-class _DownloadError(Exception):
-    """A library tried to download a file."""
-
-    def __init__(self, url: str, folder: Path | str) -> None:
-        super().__init__(url)
-        self.folder = folder
-
-
-@contextlib.contextmanager
-def _no_downloads() -> Iterator[None]:
-    """Turn each of the ways in which pyiqa, torchvision and CLIP download into an error."""
-    import pyiqa.utils.download_util as pyiqa_download
-
-    def refuse(url: Any, target: Any = None, *_: Any, **__: Any) -> NoReturn:
-        folder = Path(target).parent if target else "TORCH_HOME"
-        raise _DownloadError(str(url), folder)
-
-    places = (
-        (torch.hub, "download_url_to_file"),
-        (pyiqa_download, "download_url_to_file"),
-        (urllib.request, "urlopen"),
-    )
-    before = [getattr(module, name) for module, name in places]
-    for module, name in places:
-        setattr(module, name, refuse)
-    try:
-        yield
-    finally:
-        for (module, name), value in zip(places, before, strict=True):
-            setattr(module, name, value)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep pyiqa's announcements off the screen."""
-    logging.getLogger("pyiqa").setLevel(logging.WARNING)
-    with contextlib.redirect_stdout(io.StringIO()):
-        yield
+def _grey_levels(image: torch.Tensor) -> torch.Tensor:
+    """(1, 3, H, W) in [0, 1] as (1, 1, H, W) of the 8-bit levels a grey file would hold."""
+    weights = torch.tensor(_LUMA, device=image.device).view(1, 3, 1, 1)
+    return (255 * (weights * image).sum(1, keepdim=True)).round() / 255
 
 
 def _size(image: torch.Tensor) -> str:

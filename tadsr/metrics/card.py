@@ -7,23 +7,44 @@ Two numbers may stand in one column only if the *identity* of their cards agrees
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from tadsr.config.metrics import MetricSpec
+from tadsr.config.metrics import METRICS, MetricSpec
 from tadsr.errors import TadsrError
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
+ABSENT = "not installed"
 BIT_DEPTH = 8
 """Scores are computed from images as they are stored: 8-bit PNG."""
 
-_LIBRARIES = {"lpips": ("torchvision",), "clipiqa": ("openai_clip",)}
+_LIBRARIES = {
+    "lpips": ("torchvision",),
+    "clipiqa": ("openai_clip",),
+    "fid": ("torchvision", "pillow"),
+}
+"""Libraries beside pyiqa whose code enters the number: networks, CLIP's tokens, FID's resizing."""
+
+_BACKBONES = {
+    "psnr": "none",
+    "ssim": "none",
+    "lpips": "AlexNet, LPIPS v0.1",
+    "clipiqa": "CLIP RN50",
+    "musiq": "MUSIQ transformer, KonIQ-10k",
+    "niqe": "none (statistics of pristine images)",
+    "piqe": "none",
+    "fid": "Inception v3 of TensorFlow's FID",
+}
+"""By pyiqa's name, with its default options."""
+
+_RESIZED = {"fid": "to 299x299 as the images, clean-fid's bicubic"}
+NOT_RESIZED, NO_REFERENCE = "none: pairs of unequal size are refused", "no reference"
 
 
 @dataclass(frozen=True)
@@ -49,9 +70,17 @@ class MetricCard:
     verified: bool | None
     """Whether the weights are the official ones; None: no weights, or no official value known."""
     context: dict[str, str] = field(default_factory=dict)
-    """Device and torch version."""
+    """Device class (`cpu`, `cuda`) and torch version."""
     dtype: str = "float32"
+    """Of the images handed over, never under autocast; pyiqa's SSIM and NIQE go on in float64."""
     bit_depth: int = BIT_DEPTH
+    """Of the images that were scored."""
+    backbone: str = "not recorded"
+    """The network inside, or `none`."""
+    reference_resize: str = "not recorded"
+    """What is done to a reference of another size, or to every reference."""
+    grey: str = "rgb"
+    """`MetricSpec.grey`: whether grey pairs were scored on their own levels."""
 
     def identity(self) -> dict[str, Any]:
         """All fields that must agree within a column."""
@@ -64,9 +93,16 @@ class MetricCard:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> MetricCard:
-        """The inverse of `to_dict`."""
+        """The inverse of `to_dict`.
+
+        Cards of tadsr 0.1 lack `backbone`, `reference_resize` and `grey`; what they were then is
+        known of each of its metrics, and filled in.
+
+        Raises:
+            TadsrError: a card of another version.
+        """
         try:
-            return cls(**data)
+            return cls(**{**_of_old(data), **data})
         except TypeError as error:
             raise TadsrError(
                 f"metric card of '{data.get('metric', '?')}' was written by another version of "
@@ -98,18 +134,60 @@ def make_card(
         options=dict(spec.options),
         color_space=spec.color_space,
         border_crop=spec.border_crop,
-        libraries=_versions(spec.pyiqa),
+        libraries=_versions(spec.pyiqa, network),
+        backbone=backbone(spec.pyiqa, spec.options),
+        reference_resize=_reference_resize(spec.pyiqa, spec.needs_reference),
+        grey=spec.grey,
         tensors=None if network is None else tensors_digest(network),
         verified=verified,
         context={"device": device, "torch": _version("torch")},
     )
 
 
-def expected_identity(spec: MetricSpec) -> dict[str, Any]:
-    """The identity that a card for `spec` must have here, but for the digest of its tensors."""
-    identity = make_card(spec, None, None, "cpu").identity()
-    del identity["tensors"]
-    return identity
+def still_holds(card: MetricCard, spec: MetricSpec) -> bool:
+    """Whether `spec` would be computed here as the card says, told without weights.
+
+    That is all but the tensors, and libraries that only the loaded network would name.
+    """
+    expected = make_card(spec, None, None, "cpu").identity()
+    stated = card.identity()
+    wanted = {name: _version(name) for name in stated["libraries"]} | expected["libraries"]
+    return stated == {**expected, "tensors": card.tensors, "libraries": wanted}
+
+
+def backbone(pyiqa: str, options: Mapping[str, Any]) -> str:
+    """The network inside a metric, in words; of one we do not know, pyiqa's own settings.
+
+    >>> backbone("lpips", {"net": "vgg"})
+    'LPIPS (net vgg, version 0.1)'
+    """
+    plain = {"test_y_channel", "color_space", "crop_border"}
+    if pyiqa in _BACKBONES and not set(options) - plain:
+        return _BACKBONES[pyiqa]
+    from pyiqa.default_model_configs import DEFAULT_CONFIGS
+
+    defaults = DEFAULT_CONFIGS.get(pyiqa, {}).get("metric_opts", {})
+    settings = {**defaults, **{k: v for k, v in options.items() if k not in plain}}
+    name = settings.pop("type", pyiqa)
+    words = [f"{key} {value}" for key, value in sorted(settings.items()) if isinstance(value, str)]
+    return f"{name} ({', '.join(words)})" if words else str(name)
+
+
+def _reference_resize(pyiqa: str, needs_reference: bool) -> str:
+    if not needs_reference:
+        return NO_REFERENCE
+    return _RESIZED.get(pyiqa, NOT_RESIZED)
+
+
+def _of_old(data: Mapping[str, Any]) -> dict[str, str]:
+    """What a card of tadsr 0.1 leaves out, of the metrics that it had."""
+    spec = METRICS.get(data.get("metric", ""))
+    if spec is None or data.get("pyiqa") not in _BACKBONES:
+        return {}
+    return {
+        "backbone": _BACKBONES[data["pyiqa"]],
+        "reference_resize": _reference_resize(spec.pyiqa, spec.needs_reference),
+    }
 
 
 @lru_cache
@@ -117,11 +195,19 @@ def _version(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:
-        return "not installed"
+        return ABSENT
 
 
-def _versions(pyiqa: str) -> dict[str, str]:
-    return {name: _version(name) for name in ("pyiqa", *_LIBRARIES.get(pyiqa, ()))}
+def _versions(pyiqa: str, network: nn.Module | None) -> dict[str, str]:
+    known = ("pyiqa", *_LIBRARIES.get(pyiqa, ()))
+    return {name: _version(name) for name in sorted({*known, *_foreign(network)})}
+
+
+def _foreign(network: nn.Module | None) -> set[str]:
+    """Packages beside torch and pyiqa that classes of a network come from, such as timm."""
+    modules = [] if network is None else [part for _, part in _named_modules(network, "")]
+    homes = {type(module).__module__.partition(".")[0] for module in modules}
+    return {home for home in homes - {"torch", "pyiqa", "tadsr"} if _version(home) != ABSENT}
 
 
 def tensors_digest(module: nn.Module) -> str | None:
@@ -143,11 +229,10 @@ def tensors_digest(module: nn.Module) -> str | None:
     return digest.hexdigest()
 
 
-def _named_tensors(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, torch.Tensor]]:
+def _named_tensors(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
     import torch
-    from torch import nn
 
-    for path, part in module.named_modules(prefix=prefix):
+    for path, part in _named_modules(module, ""):
         stem = path + "." if path else ""
         for name, tensor in (*part._parameters.items(), *part._buffers.items()):
             if tensor is not None:
@@ -155,7 +240,16 @@ def _named_tensors(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, t
         for name, value in vars(part).items():
             if isinstance(value, torch.Tensor):
                 yield stem + name, value
-            elif isinstance(value, list | tuple):
-                for index, item in enumerate(value):
-                    if isinstance(item, nn.Module):
-                        yield from _named_tensors(item, f"{stem}{name}.{index}")
+
+
+def _named_modules(module: nn.Module, prefix: str) -> Iterator[tuple[str, nn.Module]]:
+    """Every module by its path, those in plain lists too."""
+    from torch import nn
+
+    for path, part in module.named_modules(prefix=prefix):
+        yield path, part
+        for name, value in vars(part).items():
+            for index, item in enumerate(value if isinstance(value, list | tuple) else ()):
+                if isinstance(item, nn.Module):
+                    inside = f"{path}.{name}.{index}" if path else f"{name}.{index}"
+                    yield from _named_modules(item, inside)

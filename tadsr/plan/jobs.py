@@ -25,6 +25,10 @@ STAGES = ("data", "weights", "teacher", "targets", "student", "evaluate", "compa
 MANY_JOBS = ("targets", "student", "evaluate")
 """The stages that consist of several jobs, each with a name of its own."""
 
+STORED = "grey HR with one channel"
+"""How data sets are stored. Another way is another job, which stores the same pixels again, but no
+other recipe: what is made from them stays."""
+
 SECONDS_PER_SCORED_IMAGE = 0.4
 """Of all metrics on one image of 256x256, one laptop core."""
 
@@ -172,6 +176,7 @@ def _data_job(experiment: Experiment) -> Job:
     digest = digest_json(
         {
             name: [
+                STORED,
                 recipes.dataset(experiment, s).digest,
                 s.model_dump(mode="json"),
                 stamps[s.path],

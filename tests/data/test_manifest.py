@@ -15,7 +15,7 @@ from PIL import Image
 
 from tadsr.config.data import DatasetSpec
 from tadsr.data import manifest
-from tadsr.data.images import read_rgb, write_png
+from tadsr.data.images import is_grey_file, read_rgb, write_png
 from tadsr.data.manifest import (
     COLUMNS,
     build_dataset,
@@ -97,11 +97,11 @@ def test_interruption_leaves_no_manifest_and_can_be_continued(
     build_dataset("set", _folder_spec(hr_folder, size=32), tmp_path / "out")
     written = []
 
-    def failing(path: Path, pixels: NDArray[np.uint8]) -> None:
+    def failing(path: Path, pixels: NDArray[np.uint8], *, grey: bool) -> None:
         if len(written) == 3:
             raise KeyboardInterrupt
         written.append(path)
-        write_png(path, pixels)
+        write_png(path, pixels, grey=grey)
 
     with monkeypatch.context() as patch:
         patch.setattr(manifest, "write_png", failing)
@@ -356,3 +356,24 @@ def test_presets_accept_the_published_folders(
     with pytest.raises(DataError, match="3000"):
         wrong = DatasetSpec(preset="imagenet-test", path=str(shared / "data" / "imagenet_val32"))
         build_dataset("set", wrong, tmp_path / "out")
+
+
+def test_a_grey_picture_is_stored_with_one_channel_and_a_copy_in_three_replaced(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "in").mkdir()
+    Image.linear_gradient("L").resize((64, 64)).save(tmp_path / "in" / "grey.png")
+    Image.linear_gradient("L").resize((64, 64)).convert("RGB").save(tmp_path / "in" / "rgb.png")
+    spec = DatasetSpec(kind="folder", path=str(tmp_path / "in"), degradation="bicubic")
+    frame = build_dataset("set", spec, tmp_path / "out")
+    stored = tmp_path / "out" / "hr" / "grey.png"
+    assert is_grey_file(stored)
+    assert not is_grey_file(tmp_path / "out" / "hr" / "rgb.png")
+    assert frame["hr_sha256"].nunique() == 1
+    content = dataset_content(tmp_path / "out")
+    write_png(stored, read_rgb(stored))  # as an earlier version stored it
+    build_dataset("set", spec, tmp_path / "out")
+    assert is_grey_file(stored)
+    assert dataset_content(tmp_path / "out") == content
+    with pytest.raises(ValueError, match="not a grey picture"):
+        write_png(stored, np.arange(12, dtype=np.uint8).reshape(2, 2, 3), grey=True)

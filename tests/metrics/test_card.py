@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from importlib.metadata import version
 
 import pytest
 import torch
 from torch import nn
 
-from tadsr.config.metrics import METRICS
+from tadsr.config.metrics import METRICS, metric_for
 from tadsr.errors import TadsrError
-from tadsr.metrics import MetricCard, expected_identity, same_identity, tensors_digest
+from tadsr.metrics import MetricCard, same_identity, still_holds, tensors_digest
 from tadsr.metrics.card import make_card
 
 
@@ -30,6 +31,9 @@ def card() -> MetricCard:
         ("dtype", "float16"),
         ("bit_depth", 16),
         ("pyiqa", "lpips-vgg"),
+        ("backbone", "VGG16, LPIPS v0.1"),
+        ("reference_resize", "bicubic"),
+        ("grey", "levels"),
     ],
 )
 def test_each_identity_field_separates_and_is_named(field, value) -> None:
@@ -52,10 +56,57 @@ def test_round_trip_through_json() -> None:
         MetricCard.from_dict({"metric": "psnr", "unheard_of": 1})
 
 
-def test_expected_identity_lacks_the_tensors_alone() -> None:
-    identity = card().identity()
-    del identity["tensors"]
-    assert expected_identity(METRICS["lpips"]) == identity
+def test_cards_of_tadsr_0_1_are_read_with_what_they_left_unsaid() -> None:
+    later = ("backbone", "reference_resize", "grey")
+    for spec in METRICS.values():
+        one = make_card(spec, nn.Linear(2, 2), True, "cpu")
+        old = {key: value for key, value in one.to_dict().items() if key not in later}
+        assert same_identity(MetricCard.from_dict(old), one) is None
+    foreign = {**card().to_dict(), "metric": "dists", "pyiqa": "dists"}
+    old = {key: value for key, value in foreign.items() if key not in later}
+    difference = same_identity(MetricCard.from_dict(old), MetricCard.from_dict(foreign))
+    assert "backbone differs: not recorded" in (difference or "")
+
+
+def test_a_card_says_what_the_issue_asks_for() -> None:
+    lpips, psnr = card(), make_card(METRICS["psnr"], nn.Identity(), None, "cuda")
+    assert (lpips.backbone, psnr.backbone) == ("AlexNet, LPIPS v0.1", "none")
+    assert lpips.libraries.keys() == {"pyiqa", "torchvision"}
+    assert psnr.reference_resize.startswith("none")
+    assert make_card(METRICS["niqe"], None, None, "cpu").reference_resize == "no reference"
+    assert (psnr.color_space, psnr.bit_depth, psnr.dtype) == ("Y of YCbCr", 8, "float32")
+    assert psnr.context["device"] == "cuda"
+    assert make_card(metric_for("psnr", "classic"), None, None, "cpu").grey == "levels"
+    vgg = METRICS["lpips"].model_copy(update={"options": {"net": "vgg"}})
+    assert "vgg" in make_card(vgg, None, None, "cpu").backbone
+
+
+class Borrowed(nn.Module):
+    """As a network of timm's would be."""
+
+
+def test_packages_that_a_network_is_made_of_are_named() -> None:
+    Borrowed.__module__ = "scipy.somewhere"
+    network = nn.Sequential(nn.Linear(1, 1), Borrowed())
+    assert make_card(METRICS["psnr"], network, None, "cpu").libraries.keys() == {"pyiqa", "scipy"}
+
+
+def test_grey_levels_are_for_metrics_on_y_alone() -> None:
+    for name in ("lpips", "niqe"):
+        settings = {**METRICS[name].model_dump(), "grey": "levels"}
+        with pytest.raises(ValueError, match="grey: levels"):
+            type(METRICS[name])(**settings)
+
+
+def test_a_card_holds_as_long_as_all_but_the_tensors_is_as_it_says() -> None:
+    spec, one = METRICS["lpips"], card()
+    assert still_holds(one, spec)
+    assert still_holds(replace(one, tensors="0" * 64), spec)
+    extra = {**one.libraries, "numpy": version("numpy")}  # as a network may have named
+    assert still_holds(replace(one, libraries=extra), spec)
+    assert not still_holds(replace(one, libraries={**extra, "numpy": "0.1"}), spec)
+    assert not still_holds(replace(one, libraries={"pyiqa": version("pyiqa")}), spec)
+    assert not still_holds(one, spec.model_copy(update={"border_crop": 4}))
 
 
 class Holder(nn.Module):
