@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tadsr.commands.common import add_job_arguments, job_context, load_plan, selected_jobs
+from tadsr.commands.upscalers import describe_models
 from tadsr.files import atomic_path, write_json
 from tadsr.plan import Plan
 from tadsr.plan.artefacts import comparison_content
@@ -47,7 +49,7 @@ def compare_all(plan: Plan) -> Path:
     cells = grid_cells(plan)
     students = [f"{c['variant']}/seed-{c['seed']}" for c in cells if c["status"] == "done"]
     upscalers = [*experiment.evaluation.models, *students]
-    scored: set[tuple[str, str]] = set()
+    scored: dict[tuple[str, str], str] = {}
     gathered = gather(plan.root, list(experiment.data.test), upscalers,
                       accept=lambda identity: is_current(plan, identity, scored))  # fmt: skip
     mark_unscored(plan, cells, scored)
@@ -55,14 +57,15 @@ def compare_all(plan: Plan) -> Path:
     write_json(folder / "cards.json", gathered.cards)
     write_json(folder / "missing.json", gathered.missing)
     write_json(folder / "cells.json", cells)
+    write_json(folder / "models.json", describe_models(plan, scored))
     write_json(folder / "timing.json", read_timing(plan, upscalers))
     write_statistics(plan, folder, gathered.frame, cells)
     write_effects(plan, folder, gathered.frame, cells)
     return folder
 
 
-def is_current(plan: Plan, identity: dict[str, Any], scored: set[tuple[str, str]]) -> bool:
-    """Whether scores are of the models and images of now; notes those that are in `scored`.
+def is_current(plan: Plan, identity: dict[str, Any], scored: dict[tuple[str, str], str]) -> bool:
+    """Whether scores are of the models and images of now; notes the model's content in `scored`.
 
     A job that failed may have left the scores of an earlier recipe.
     """
@@ -76,11 +79,13 @@ def is_current(plan: Plan, identity: dict[str, Any], scored: set[tuple[str, str]
         return False
     if any(identity.get(key) != value for key, value in now.items()):
         return False
-    scored.add((name, dataset))
+    scored[name, dataset] = now["upscaler_content"]
     return True
 
 
-def mark_unscored(plan: Plan, cells: list[dict[str, Any]], scored: set[tuple[str, str]]) -> None:
+def mark_unscored(
+    plan: Plan, cells: list[dict[str, Any]], scored: Collection[tuple[str, str]]
+) -> None:
     """A student that is trained but has no scores of now is a hole like any other."""
     for cell in cells:
         name = f"{cell['variant']}/seed-{cell['seed']}"

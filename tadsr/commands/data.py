@@ -9,7 +9,8 @@ from tadsr.config.presets import count_remark
 from tadsr.errors import DataError
 from tadsr.files import digest_json
 from tadsr.plan import recipes
-from tadsr.plan.jobs import Plan, source_stamp
+from tadsr.plan.jobs import Plan
+from tadsr.plan.sources import source_stamp
 from tadsr.runs import Run
 
 

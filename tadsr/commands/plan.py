@@ -10,6 +10,7 @@ from tadsr.config.student import TargetsSpec, TrainingSpec
 from tadsr.plan import Plan
 from tadsr.plan.estimates import CPU_CORE_FLOPS, GPU_FLOPS, Estimates, image_count
 from tadsr.plan.jobs import STAGES
+from tadsr.plan.sources import absence
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +25,8 @@ def run(args: argparse.Namespace) -> int:
     plan = load_plan(args)
     print(f"experiment {plan.experiment.name}: {len(plan.jobs)} jobs, results in {plan.root}")
     for line in (*stage_table(plan, args.tflops), *training_lines(plan), *target_lines(plan),
-                 *memory_lines(plan), *disk_lines(plan), *weight_lines(plan)):  # fmt: skip
+                 *memory_lines(plan), *disk_lines(plan), *weight_lines(plan),
+                 *model_lines(plan)):  # fmt: skip
         print(line)
     return 0
 
@@ -129,6 +131,20 @@ def weight_lines(plan: Plan) -> list[str]:
     names = plan.model_weights()
     states = [f"{n} ({'missing' if isinstance(status(n), Missing) else 'here'})" for n in names]
     return [f"published weights: {', '.join(states)}"] if names else []
+
+
+def model_lines(plan: Plan) -> list[str]:
+    """Which of the user's own models are here, and which are explained but not in the table."""
+    experiment = plan.experiment
+    models = experiment.evaluation
+    brought = [*models.pipelines, *models.checkpoints, *models.images]
+    shown = [name for name in models.models if name in brought]
+    states = [f"{n} ({'missing' if absence(experiment, n) else 'here'})" for n in shown]
+    lines = [f"models of your own: {', '.join(states)}"] if states else []
+    unused = [name for name in brought if name not in shown]
+    if unused:
+        lines.append(f"not in evaluation.models, so in no table: {', '.join(unused)}")
+    return lines
 
 
 def _cells(plan: Plan) -> dict[str, Cell]:

@@ -26,6 +26,7 @@ from tadsr.files import (
 from tadsr.plan import Job, Plan
 from tadsr.plan.artefacts import comparison_content
 from tadsr.plan.receipts import fresh_jobs, read_receipt
+from tadsr.plan.sources import absence
 from tadsr.plan.status import failure_of
 from tadsr.runs.folder import read_card
 
@@ -150,7 +151,7 @@ def fetch_weights(plan: Plan) -> None:
 
 
 def require_models(plan: Plan) -> None:
-    """Refuse to start without the published models that the experiment is built on.
+    """Refuse to start without the models that the experiment names: published and the user's own.
 
     Raises:
         TadsrError: naming all that are missing, and how to get them.
@@ -159,6 +160,8 @@ def require_models(plan: Plan) -> None:
 
     found = [status(name) for name in plan.model_weights()]
     lacking = [str(state) for state in found if isinstance(state, Missing)]
+    absent = (absence(plan.experiment, name) for name in plan.experiment.evaluation.models)
+    lacking += [reason for reason in absent if reason]
     if lacking:
         raise TadsrError(
             f"experiment {plan.experiment.name}: {'; '.join(lacking)}; or name other models"

@@ -12,6 +12,9 @@ from tadsr.config.presets import PRESETS, expand_preset
 Degradation = Literal["bicubic", "realesrgan", "imagenet_test", "face"]
 Share = Annotated[float, Field(gt=0.0, lt=1.0, allow_inf_nan=False)]
 
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".jp2")
+"""Of the files that are taken for pictures; upper and lower case do not matter."""
+
 IN_NO_DIGEST = {"preset", "path", "crop", "count", "hr", "lr", "allow_overlap"}
 """Settings that say where images lie and what is checked, not what they are."""
 

@@ -14,13 +14,11 @@ from tadsr.config.data import DataSpec
 from tadsr.config.deltas import changed
 from tadsr.config.grid import GridSpec
 from tadsr.config.metrics import METRICS, MetricSpec, metric_for
+from tadsr.config.models import ModelsSpec, is_reserved
 from tadsr.config.published import PUBLISHED
 from tadsr.config.student import StudentSpec, TargetsSpec, loss_file_digest
 from tadsr.config.teacher import TeacherSpec
 from tadsr.errors import ConfigError, nearest
-
-RESERVED = ("bicubic", "baselines", *PUBLISHED)
-"""Names that models and jobs other than students have; so has all that begins with teacher-."""
 
 
 class Endpoint(Config):
@@ -53,14 +51,9 @@ class Variant(Config):
         return {**pinned, **delta}
 
 
-class EvaluationSpec(Config):
+class EvaluationSpec(ModelsSpec):
     """What is measured, on which models besides the students."""
 
-    models: tuple[str, ...] = ("bicubic", "teacher-15", "teacher-1")
-    """`bicubic`; `teacher-N`: the teacher in N steps (1, or as many as it was trained for); a
-    published model such as `sinsr-v1`; or a name of `pipelines`."""
-    pipelines: dict[Name, str] = Field(default_factory=dict)
-    """More one-step models by name: folders that `tadsr weights pipeline` or a training wrote."""
     preset: Literal["paper", "classic"] = "paper"
     metrics: tuple[str, ...] = Field(
         default=("psnr", "ssim", "lpips", "clipiqa", "musiq", "niqe"), min_length=1
@@ -77,21 +70,6 @@ class EvaluationSpec(Config):
             if name not in METRICS:
                 raise ValueError(f"unknown metric '{name}': {nearest(name, list(METRICS))}")
         return no_duplicates("metric", metrics)
-
-    @model_validator(mode="after")
-    def _known_models(self) -> EvaluationSpec:
-        for name in self.pipelines:
-            if name in RESERVED or name.startswith("teacher-"):
-                raise mistake_at(f"pipelines.{name}", "this name is taken; choose another")
-        known = ["bicubic", *PUBLISHED, *self.pipelines]
-        for model in self.models:
-            if model not in known and not re.fullmatch(r"teacher-[1-9]\d*", model):
-                raise mistake_at(
-                    "models", f"unknown model '{model}': {nearest(model, known)}; the teacher in "
-                    "N steps is teacher-N",
-                )  # fmt: skip
-        no_duplicates("model", self.models)
-        return self
 
     def specs(self) -> list[MetricSpec]:
         """The metric specs under the preset, in the order of the file."""
@@ -149,7 +127,7 @@ class Experiment(Config):
     @classmethod
     def _free_names(cls, variants: dict[str, Variant]) -> dict[str, Variant]:
         for name in variants:
-            if name in RESERVED or name.startswith("teacher-") or "--seed-" in name:
+            if is_reserved(name) or "--seed-" in name:
                 raise ValueError(f"variant name '{name}' is reserved; choose another")
         return variants
 
@@ -205,9 +183,7 @@ class Experiment(Config):
                     "evaluation.models", f"'{model}' enlarges {PUBLISHED[model].scale} times, "
                     f"and data.scale is {self.data.scale}",
                 )  # fmt: skip
-        taken = set(self.variants) & set(self.evaluation.pipelines)
-        if taken:
-            raise mistake_at("evaluation.pipelines", f"'{min(taken)}' is a variant's name")
+        self.evaluation.check_against(self.variants, self.data.test)
 
     @classmethod
     def load(cls, path: Path | str, overrides: Sequence[str] = ()) -> Experiment:

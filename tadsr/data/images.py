@@ -17,13 +17,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
+from tadsr.config.data import SUFFIXES as SUFFIXES
 from tadsr.errors import DataError
 from tadsr.files import atomic_path
 
 MAX_PIXELS = 80_000_000
 """Larger pictures are refused before decoding: 80 megapixels are 240 MB as 8-bit RGB."""
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".jp2")
 
 # A closed list, so that a hostile file never reaches an exotic decoder (EPS runs a program).
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000")

@@ -10,6 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tadsr.evaluation.finished import FinishedImages
+    from tadsr.evaluation.foreign import CheckpointUpscaler
     from tadsr.evaluation.measure import evaluate
     from tadsr.evaluation.runner import EvaluationOutcome, evaluate_dataset
     from tadsr.evaluation.upscalers import (
@@ -21,7 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Bicubic",
+    "CheckpointUpscaler",
     "EvaluationOutcome",
+    "FinishedImages",
     "PipelineUpscaler",
     "Upscaler",
     "evaluate",
@@ -31,7 +35,9 @@ __all__ = [
 
 _HOMES = {
     "Bicubic": "upscalers",
+    "CheckpointUpscaler": "foreign",
     "EvaluationOutcome": "runner",
+    "FinishedImages": "finished",
     "PipelineUpscaler": "upscalers",
     "Upscaler": "upscalers",
     "evaluate": "measure",

@@ -53,7 +53,9 @@ def super_resolve(
         for done, pair in enumerate(missing, start=len(pairs) - len(missing)):
             progress(done)
             try:
-                seconds[pair.name] = _make(upscaler, pair, image_path(folder, pair.name), scale)
+                taken = _make(upscaler, pair, image_path(folder, pair.name), scale)
+                if upscaler.networks is not None:  # reading a finished image is no inference
+                    seconds[pair.name] = taken
             except DataError as error:
                 failed[pair.name] = str(error)
     finally:

@@ -64,7 +64,7 @@ def read_checkpoint(path: Path | str, weights: Weights = "auto") -> Checkpoint:
     path = Path(path)
     if weights not in get_args(Weights):
         raise ConfigError(f"weights '{weights}' is not known; it is one of auto, raw, ema")
-    raw, averaged, ignored = _unnest(path, _read(path))
+    raw, averaged, ignored = _unnest(path, read_content(path))
     raw, dotless = _split_dotless(raw)
     if dotless:
         averaged = _restore_dots(path, dotless, raw or {}) if weights != "raw" else {}
@@ -87,8 +87,14 @@ def read_checkpoint(path: Path | str, weights: Weights = "auto") -> Checkpoint:
     return Checkpoint(path, _single({**averaged, **buffers}), "ema", [*ignored, *others])
 
 
-def _read(path: Path) -> Any:
-    """What a file holds; pickles with `weights_only=True` alone."""
+def read_content(path: Path) -> Any:
+    """What a checkpoint file holds, as it is; pickles with `weights_only=True` alone.
+
+    So no code of the file ever runs: of a pickle, tensors, plain containers, numbers and strings.
+
+    Raises:
+        TadsrError: no such file, damaged, a TorchScript archive, or a pickle that needs more.
+    """
     try:
         if path.suffix == ".safetensors":
             return load_file(path)

@@ -6,6 +6,8 @@ stated wherever they are shown.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tadsr.config.base import SCALE
 from tadsr.config.data import DatasetSpec
 from tadsr.config.experiment import Experiment
@@ -110,6 +112,20 @@ class Estimates:
     def upscale(self, pixels: float, steps: int) -> float:
         """FLOPs of making an HR image of so many pixels in `steps` steps."""
         return steps * self.network.forward * pixels / self.crop**2 + sum(self.codec(pixels))
+
+    def upscaler(self, name: str, pixels: float) -> float:
+        """FLOPs of making images of so many HR pixels with an upscaler of the table.
+
+        Of a foreign checkpoint from its size alone: networks for super-resolution are convolutions
+        on the LR grid, which use each weight once per pixel.
+        """
+        models = self.experiment.evaluation
+        if models.kind(name) == "checkpoint":
+            path = Path(models.checkpoints[name]).expanduser()
+            weights = path.stat().st_size / FLOAT if path.is_file() else 0.0
+            return 2 * weights * pixels / self.scale**2
+        steps = models.steps(name)
+        return self.upscale(pixels, steps) if steps else 0.0
 
     def student_memory(self, spec: StudentSpec, batch: int) -> tuple[float, float]:
         """Bytes of a student's training: (networks and optimiser, activations of the batch)."""

@@ -6,11 +6,8 @@ works out a path or a digest of its own.
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tadsr.config.experiment import Cell, Experiment
 from tadsr.config.published import PUBLISHED
@@ -19,6 +16,7 @@ from tadsr.errors import ConfigError, TadsrError
 from tadsr.files import digest_json
 from tadsr.plan import recipes
 from tadsr.plan.estimates import CPU_CORE_FLOPS, TYPICAL_SIDE, Estimates, image_count
+from tadsr.plan.sources import model_stamp, source_stamp
 
 STAGES = ("data", "weights", "teacher", "targets", "student", "evaluate", "compare", "report",
           "publish")  # fmt: skip
@@ -187,26 +185,6 @@ def _data_job(experiment: Experiment) -> Job:
     return Job("data", "data", tuple(sets), (), digest, start=5 + len(sets))
 
 
-def source_stamp(path: str | None) -> Any:
-    """Names, sizes and times of the files of a folder, so that a change of them is noticed.
-
-    By scandir, which looks at each file once: every command does this, also for a folder of a
-    million images (a few seconds).
-    """
-    if path is None:
-        return None
-    found, folders = [], [os.fspath(Path(path).expanduser())]
-    while folders:
-        with suppress(FileNotFoundError), os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(entry.path)
-                elif entry.is_file():
-                    stat = entry.stat()
-                    found.append((entry.path, entry.name, stat.st_size, stat.st_mtime_ns))
-    return [path, [stamp for _, *stamp in sorted(found)]]
-
-
 def _weights_job(experiment: Experiment) -> Job:
     names = sorted({name for spec in experiment.evaluation.specs() for name in spec.weights})
     return Job("weights", "weights", tuple(names), (), digest_json(names), start=1)
@@ -275,18 +253,21 @@ def _evaluate_job(estimates: Estimates, name: str, upscalers: tuple[str, ...],
                   inputs: tuple[str, ...]) -> Job:  # fmt: skip
     experiment = estimates.experiment
     tests = experiment.data.test
-    digest = digest_json({
+    asked = {
         "metrics": recipes.metrics(experiment.evaluation.specs()),
         "evaluations": [recipes.evaluation(experiment, upscaler, test).digest
                         for upscaler in upscalers for test in tests],
         "datasets": list(tests),
         "upscalers": list(upscalers),
-    })  # fmt: skip
+    }  # fmt: skip
+    stamps = {name: model_stamp(experiment, name) for name in upscalers}
+    if any(stamps.values()):  # of what users bring: a change of it is noticed by them alone
+        asked["stamps"] = {name: stamp for name, stamp in stamps.items() if stamp}
+    digest = digest_json(asked)
     counts = [image_count(spec) for spec in tests.values()]
     sides = [spec.size or TYPICAL_SIDE for spec in tests.values()]
     pixels = sum(count * side**2 for count, side in zip(counts, sides, strict=True))
-    flops = sum(estimates.upscale(pixels, recipes.steps_of(name))
-                for name in upscalers if name != "bicubic")  # fmt: skip
+    flops = sum(estimates.upscaler(name, pixels) for name in upscalers)
     start = 8 + SECONDS_PER_SCORED_IMAGE * len(upscalers) * sum(counts)
     return Job("evaluate", name, upscalers, inputs, digest, experiment.evaluation.threads, start,
                flops)  # fmt: skip

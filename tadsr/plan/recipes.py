@@ -15,7 +15,6 @@ from typing import Any
 from tadsr.config.data import DatasetSpec
 from tadsr.config.experiment import Cell, Experiment
 from tadsr.config.metrics import MetricSpec
-from tadsr.config.published import PUBLISHED
 from tadsr.config.student import TargetsSpec
 from tadsr.files import digest_json
 
@@ -98,13 +97,14 @@ def student(experiment: Experiment, cell: Cell) -> Recipe:
 def upscaler(experiment: Experiment, name: str) -> Recipe | None:
     """What made an upscaler: None for bicubic, the teacher, or a student by cell name.
 
-    None also for a published model or a pipeline's folder: nothing here made it, and the digest
-    of its weights is part of a score's identity.
+    None also for a published model and for what a user brings: nothing here made it, and the
+    digest of its content is part of a score's identity.
     """
-    if name == "bicubic" or name in PUBLISHED or name in experiment.evaluation.pipelines:
-        return None
-    if name.startswith("teacher-") and "/" not in name:
+    kind = experiment.evaluation.kind(name)
+    if kind == "teacher":
         return teacher(experiment)
+    if kind != "student":
+        return None
     variant, _, seed = name.partition("/seed-")
     return student(experiment, experiment.cell(variant, int(seed)))
 
@@ -117,16 +117,11 @@ def evaluation(experiment: Experiment, name: str, dataset_name: str) -> Recipe:
         upstream["upscaler"] = made_by
     kind = name if made_by is None else name.split("-")[0]
     settings = {
-        "kind": kind, "steps": steps_of(name), "threads": experiment.evaluation.threads
-    }  # fmt: skip
+        "kind": kind,
+        "steps": experiment.evaluation.steps(name) or 1,
+        "threads": experiment.evaluation.threads,
+    }
     return Recipe("evaluate", settings, upstream)
-
-
-def steps_of(name: str) -> int:
-    """Steps in which an upscaler runs: N of teacher-N, a published model's own, else one."""
-    if name.startswith("teacher-") and "/" not in name:
-        return int(name.split("-")[1])
-    return PUBLISHED[name].steps if name in PUBLISHED else 1
 
 
 def trained_runs(experiment: Experiment) -> list[str]:

@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tadsr.compare.claims import t_interval
-from tadsr.plan.recipes import steps_of
 from tadsr.report.content import ReportContent
 from tadsr.report.table import GAP, Cell, Column, Table
 from tadsr.report.tables import label_cell, lost_note, seeds_cell
@@ -71,7 +70,7 @@ def cost_table(content: ReportContent) -> Table:
         speed_up = base / seconds if base and seconds and name != "bicubic" else None
         rows.append((
             label_cell(content, name),
-            Cell(_evaluations(name)),
+            Cell(_evaluations(content, name)),
             Cell(number(seconds, decimals_for(seconds)), value=seconds),
             Cell(GAP if speed_up is None else f"{speed_up:.1f} ×", value=speed_up),
             _training_cell(content, name),
@@ -101,8 +100,12 @@ def _upscalers(content: ReportContent) -> tuple[str, ...]:
     return (*content.baselines, *content.variants)
 
 
-def _evaluations(upscaler: str) -> str:
-    return "0" if upscaler == "bicubic" else str(steps_of(upscaler))
+def _evaluations(content: ReportContent, upscaler: str) -> str:
+    """Network passes per image; of finished images nobody here knows."""
+    if upscaler in content.variants:
+        return "1"
+    models = content.experiment.evaluation
+    return GAP if models.kind(upscaler) == "images" else str(models.steps(upscaler))
 
 
 def _slowest_teacher(content: ReportContent) -> str:

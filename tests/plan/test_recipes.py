@@ -9,7 +9,7 @@ import pytest
 
 from tadsr.config import Experiment
 from tadsr.plan import Plan
-from tadsr.plan.jobs import source_stamp
+from tadsr.plan.sources import source_stamp
 from tests.conftest import REPOSITORY
 
 DEMO = REPOSITORY / "ablations" / "demo.yaml"
