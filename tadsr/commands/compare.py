@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tadsr.commands.common import add_job_arguments, job_context, load_plan, selected_jobs
+from tadsr.commands.costs import gather_costs
 from tadsr.commands.upscalers import describe_models
 from tadsr.files import atomic_path, write_json
 from tadsr.plan import Plan
@@ -58,7 +59,7 @@ def compare_all(plan: Plan) -> Path:
     write_json(folder / "missing.json", gathered.missing)
     write_json(folder / "cells.json", cells)
     write_json(folder / "models.json", describe_models(plan, scored))
-    write_json(folder / "timing.json", read_timing(plan, upscalers))
+    write_json(folder / "costs.json", gather_costs(plan))
     write_statistics(plan, folder, gathered.frame, cells)
     write_effects(plan, folder, gathered.frame, cells)
     return folder
@@ -169,21 +170,6 @@ def write_effects(
         **settings_of(plan, cells),
     ) if len(scores) else []  # fmt: skip
     write_parquet(folder / "effects.parquet", to_frame(found, Effect))
-
-
-def read_timing(plan: Plan, upscalers: list[str]) -> dict[str, float]:
-    """Median seconds per image of each upscaler over the test sets, where measured."""
-    from statistics import median
-
-    from tadsr.evaluation.scores import read_seconds
-
-    timing = {}
-    for name in upscalers:
-        folders = [plan.evaluation(name) / dataset for dataset in plan.experiment.data.test]
-        seconds = [value for folder in folders for value in read_seconds(folder)]
-        if seconds:
-            timing[name] = round(median(seconds), 5)
-    return timing
 
 
 def write_parquet(path: Path, frame: pd.DataFrame) -> None:

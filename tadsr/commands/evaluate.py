@@ -13,6 +13,7 @@ from tadsr.commands.common import (
     selected_jobs,
     work_through,
 )
+from tadsr.commands.costs import update_cost
 from tadsr.commands.upscalers import has_diverged, remarks, upscaler_content, upscaler_factory
 from tadsr.errors import TadsrError
 from tadsr.files import Lock, remove_leftovers, sha256_file
@@ -61,6 +62,8 @@ def evaluate_upscaler(context: JobContext, name: str) -> None:
                 failed.append(error)
                 continue
             context.record(f"{name}@{dataset}", "done", digest)
+        if not failed:
+            update_cost(plan, name, choose_device(plan.experiment.execution.device))
     if failed:
         raise failed[0]
 

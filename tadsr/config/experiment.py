@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field, field_validator, model_validator
 
 from tadsr.config.base import Config, Name, Positive, PositiveFloat, Seed, mistake_at, no_duplicates
+from tadsr.config.cost import CostSpec
 from tadsr.config.data import DataSpec
 from tadsr.config.deltas import changed
 from tadsr.config.grid import GridSpec
@@ -62,6 +63,8 @@ class EvaluationSpec(ModelsSpec):
     """Images per test set shown in the report's visual grids."""
     threads: Positive = 1
     """CPU threads, fixed because another number gives other last digits."""
+    cost: CostSpec = CostSpec()
+    """Parameters, operations, latency and memory of each model (docs/cost.md)."""
 
     @field_validator("metrics")
     @classmethod

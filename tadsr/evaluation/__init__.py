@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tadsr.evaluation.cost import measure_cost
     from tadsr.evaluation.finished import FinishedImages
     from tadsr.evaluation.foreign import CheckpointUpscaler
     from tadsr.evaluation.measure import evaluate
@@ -30,6 +31,7 @@ __all__ = [
     "Upscaler",
     "evaluate",
     "evaluate_dataset",
+    "measure_cost",
     "published_upscaler",
 ]
 
@@ -42,6 +44,7 @@ _HOMES = {
     "Upscaler": "upscalers",
     "evaluate": "measure",
     "evaluate_dataset": "runner",
+    "measure_cost": "cost",
     "published_upscaler": "upscalers",
 }
 

@@ -23,5 +23,5 @@ def pool_content(folder: Path) -> str:
 
 
 def comparison_content(folder: Path) -> str:
-    """Digest of a comparison: its numbers and cards, without the seconds that things took."""
+    """Digest of a comparison: its numbers and cards, without what things cost."""
     return digest_files(folder, ("*.parquet", "alarms.json", "cards.json", "missing.json"))

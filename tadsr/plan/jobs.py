@@ -259,6 +259,7 @@ def _evaluate_job(estimates: Estimates, name: str, upscalers: tuple[str, ...],
                         for upscaler in upscalers for test in tests],
         "datasets": list(tests),
         "upscalers": list(upscalers),
+        "cost": experiment.evaluation.cost.model_dump(mode="json"),
     }  # fmt: skip
     stamps = {name: model_stamp(experiment, name) for name in upscalers}
     if any(stamps.values()):  # of what users bring: a change of it is noticed by them alone
@@ -268,9 +269,22 @@ def _evaluate_job(estimates: Estimates, name: str, upscalers: tuple[str, ...],
     sides = [spec.size or TYPICAL_SIDE for spec in tests.values()]
     pixels = sum(count * side**2 for count, side in zip(counts, sides, strict=True))
     flops = sum(estimates.upscaler(name, pixels) for name in upscalers)
+    flops += _cost_flops(estimates, upscalers)
     start = 8 + SECONDS_PER_SCORED_IMAGE * len(upscalers) * sum(counts)
     return Job("evaluate", name, upscalers, inputs, digest, experiment.evaluation.threads, start,
                flops)  # fmt: skip
+
+
+def _cost_flops(estimates: Estimates, upscalers: tuple[str, ...]) -> float:
+    """Of measuring what models cost; of the students, one is measured."""
+    experiment = estimates.experiment
+    spec = experiment.evaluation.cost
+    student = f"{experiment.reference}/seed-{experiment.seeds[0]}"
+    measured = [name for name in upscalers
+                if experiment.evaluation.kind(name) != "student" or name == student]  # fmt: skip
+    pixels = [(experiment.data.scale * side) ** 2 for side in spec.sizes]
+    runs = [estimates.upscaler(name, float(count)) for name in measured for count in pixels]
+    return sum(flops * spec.expected_runs(flops / CPU_CORE_FLOPS) for flops in runs)
 
 
 def _closing_jobs(experiment: Experiment, evaluations: list[Job]) -> list[Job]:

@@ -15,6 +15,7 @@ from tadsr.compare.results import Comparison, Effect
 from tadsr.config import Experiment, MetricSpec
 from tadsr.errors import TadsrError
 from tadsr.files import digest_json
+from tadsr.report.costs import ModelCost, read_costs
 from tadsr.report.reading import (
     CellRun,
     Dataset,
@@ -65,8 +66,8 @@ class ReportContent:
     """Metric cards by metric."""
     missing: Mapping[str, str]
     """Metrics that could not be computed: reason and the command that helps."""
-    timing: Mapping[str, float]
-    """Seconds per image by upscaler, as it is named in the results folder."""
+    costs: Mapping[str, ModelCost]
+    """By baseline, of all students under one name; without those that were not measured."""
     alarms: tuple[Mapping[str, Any], ...]
     runs: Mapping[str, Mapping[str, Any]]
     """Run cards by folder below the results folder."""
@@ -133,7 +134,7 @@ def gather(experiment: Experiment, root: Path, *, partial: bool = False) -> Repo
         teacher_curve=curves_of(root / "teacher" / "metrics.jsonl"),
         cards=read_optional(folder / "cards.json", {}),
         missing=read_optional(folder / "missing.json", {}),
-        timing=read_optional(folder / "timing.json", {}),
+        costs=read_costs(folder / "costs.json"),
         alarms=tuple(read_optional(folder / "alarms.json", [])),
         runs=runs,
         holes=(),

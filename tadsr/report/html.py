@@ -16,11 +16,12 @@ from tadsr.config import Experiment
 from tadsr.files import write_text
 from tadsr.report.card_tables import cards_table, flatten, variants_table
 from tadsr.report.content import ReportContent, gather
+from tadsr.report.cost_tables import cost_table, training_time_table
 from tadsr.report.drawing import inline_svg, save
 from tadsr.report.factorial_tables import TITLES, factorial_tables
 from tadsr.report.figures import ReportFigure, all_figures
 from tadsr.report.grids import Grid, Panel, build_grids, png_bytes, save_grid
-from tadsr.report.run_tables import cells_table, cost_table, fidelity_table
+from tadsr.report.run_tables import cells_table, fidelity_table
 from tadsr.report.table import Table
 from tadsr.report.tables import comparison_table, main_table
 from tadsr.report.wording import (
@@ -79,6 +80,7 @@ def all_tables(content: ReportContent) -> dict[str, Table]:
         comparison_table(content, primary=False),
         *factorial_tables(content),
         fidelity_table(content),
+        training_time_table(content),
         cost_table(content),
         cells_table(content),
         variants_table(content),
@@ -138,6 +140,7 @@ def render(
         environment=environments(content),
         settings=json.dumps(settings, indent=1),
         cards=tables["metrics"],
+        training_time=tables["training-time"],
         **{name: tables[name] for name in
            ("primary", "exploratory", "fidelity", "cost", "cells", "variants")},
         svg=lambda figure: _svg(figure, content.root / "report" / "figures"),

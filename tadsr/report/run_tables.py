@@ -1,4 +1,4 @@
-"""Tables about the runs: fidelity to the teacher, cost, and the state of each cell."""
+"""Tables about the runs: fidelity to the teacher, and the state of each cell."""
 
 from __future__ import annotations
 
@@ -57,84 +57,6 @@ def _interval_cell(samples: NDArray[np.float64]) -> Cell:
         return Cell(number(mean, places), value=mean)
     half = float(t_interval(samples)[2])
     return Cell(number(mean, places), value=mean, half_width=number(half, places), half_value=half)
-
-
-def cost_table(content: ReportContent) -> Table:
-    """Seconds per image, speed-up over the slowest teacher, and what the training took."""
-    times = {name: _seconds_per_image(content, name) for name in _upscalers(content)}
-    slowest = _slowest_teacher(content)
-    base = times.get(slowest)
-    rows = []
-    for name in _upscalers(content):
-        seconds = times[name]
-        speed_up = base / seconds if base and seconds and name != "bicubic" else None
-        rows.append((
-            label_cell(content, name),
-            Cell(_evaluations(content, name)),
-            Cell(number(seconds, decimals_for(seconds)), value=seconds),
-            Cell(GAP if speed_up is None else f"{speed_up:.1f} ×", value=speed_up),
-            _training_cell(content, name),
-        ))  # fmt: skip
-    for name, card in content.runs.items():
-        if name.startswith("targets/"):
-            taken = card.get("seconds")
-            pool = Cell(f"target pool {name.removeprefix('targets/')}")
-            rows.append((pool, Cell(""), Cell(""), Cell(""), Cell(duration(taken), value=taken)))
-    return Table(
-        name="cost",
-        title="Cost",
-        caption=caption("tables", "cost", slowest=slowest or "the teacher"),
-        columns=(
-            Column("upscaler", "Upscaler", numeric=False),
-            Column("evaluations", "Network passes"),
-            Column("seconds_per_image", "Seconds per image", "↓"),
-            Column("speed_up", "Speed-up", "↑"),
-            Column("training_seconds", "Training (each seed)"),
-        ),
-        rows=tuple(rows),
-        rules=(len(content.baselines), len(_upscalers(content))),
-    )
-
-
-def _upscalers(content: ReportContent) -> tuple[str, ...]:
-    return (*content.baselines, *content.variants)
-
-
-def _evaluations(content: ReportContent, upscaler: str) -> str:
-    """Network passes per image; of finished images nobody here knows."""
-    if upscaler in content.variants:
-        return "1"
-    models = content.experiment.evaluation
-    return GAP if models.kind(upscaler) == "images" else str(models.steps(upscaler))
-
-
-def _slowest_teacher(content: ReportContent) -> str:
-    teachers = [name for name in content.baselines if name.startswith("teacher-")]
-    return max(teachers, key=lambda name: int(name.removeprefix("teacher-")), default="")
-
-
-def _seconds_per_image(content: ReportContent, upscaler: str) -> float | None:
-    """The upscaler's own timing, or the mean over a variant's seeds."""
-    names = [upscaler, *(cell.name for cell in content.cells_of(upscaler))]
-    found = [content.timing[name] for name in names if content.timing.get(name)]
-    return float(np.mean(found)) if found else None
-
-
-def _training_cell(content: ReportContent, upscaler: str) -> Cell:
-    """Of what was trained here: not of bicubic, a published model or an imported teacher."""
-    teacher = upscaler.startswith("teacher-") and not content.experiment.teacher.imported
-    if upscaler in content.baselines:
-        if not teacher:
-            return Cell("")
-        seconds = content.runs.get("teacher", {}).get("seconds")
-        return Cell(duration(seconds), value=seconds)
-    taken = [
-        cell.seconds
-        for cell in content.cells_of(upscaler)
-        if cell.status == "done" and cell.seconds is not None
-    ]
-    mean = float(np.mean(taken)) if taken else None
-    return Cell(duration(mean), value=mean)
 
 
 def cells_table(content: ReportContent) -> Table:

@@ -97,6 +97,21 @@ def duration(seconds: float | None) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
+PREFIXES = {4: "T", 3: "G", 2: "M", 1: "k", 0: "", -1: "m", -2: "µ"}
+"""By power of 1000."""
+
+
+def quantity(value: float | None, unit: str = "") -> str:
+    """A number of three significant digits with a prefix: `2.25 G`, `40.3 ms`, `15.6 MB`."""
+    if not value:
+        return GAP if value is None else f"0 {unit}".strip()
+    rounded = float(f"{value:.3g}")
+    power = min(max(math.floor(math.log10(rounded) / 3), min(PREFIXES)), max(PREFIXES))
+    scaled = rounded / 1000.0**power
+    places = max(0, 2 - math.floor(math.log10(scaled)))
+    return f"{scaled:.{places}f} {PREFIXES[power]}{unit}".strip()
+
+
 def count(amount: int, noun: str) -> str:
     """`1 image`, `12 images`."""
     return f"{amount} {noun}" if amount == 1 else f"{amount} {noun}s"
