@@ -92,6 +92,13 @@ class CostRecord:
             return self.busy_elsewhere >= CLEARLY_BUSY
         return self.load_average is not None and self.load_average >= self.threads + CLEARLY_BUSY
 
+    @property
+    def where(self) -> str:
+        """What it was measured on and with, in words."""
+        threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
+        beside = "" if self.device == "cpu" else f" beside {self.processor}"
+        return f"{self.device_name}{beside}, {threads}, {self.dtype}, torch {self.torch}"
+
     def to_dict(self) -> dict[str, Any]:
         """As stored."""
         return asdict(self)

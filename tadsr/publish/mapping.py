@@ -12,7 +12,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tadsr.evaluation.cost_records import STUDENTS
 from tadsr.files import TEMPORARY_PREFIX
+from tadsr.publish.cost_points import cost_points, cost_tags
 from tadsr.publish.records import DatasetUse, Leaderboard, Point, RunRecord
 from tadsr.report.content import ReportContent
 from tadsr.report.reading import Series, read_optional
@@ -125,6 +127,7 @@ def _baselines(content: ReportContent) -> Iterator[RunRecord]:
                  if upscaler == name}  # fmt: skip
         if not means:
             continue
+        cost = content.costs.get(name)
         folder = content.root / "evaluations" / name
         scores = [folder / f"{dataset.name}.parquet" for dataset in content.datasets]
         yield RunRecord(
@@ -132,9 +135,9 @@ def _baselines(content: ReportContent) -> Iterator[RunRecord]:
             name=name,
             kind="baseline",
             status="done",
-            tags=_filled({"tadsr.missing": _missing(content, means)}),
+            tags=_filled({"tadsr.missing": _missing(content, means), **cost_tags(cost)}),
             params={"variant": name},
-            points=tuple(_scores(means)),
+            points=(*_scores(means), *cost_points(cost)),
             datasets=tuple(_uses(content.root, _tests(means))),
             files=_evaluation_files(content, name),
             **_times(max((p for p in scores if p.is_file()), key=_mtime, default=folder), 0.0),
@@ -148,6 +151,7 @@ def _students(content: ReportContent) -> Iterator[RunRecord]:
         if card is None:
             continue
         finished = card["status"] == "done"
+        cost = content.costs.get(STUDENTS) if finished else None
         means = {(d, m): value for (v, s, d, m), value in content.seed_means.items()
                  if finished and (v, s) == (cell.variant, cell.seed)}  # fmt: skip
         folder = content.root / place
@@ -156,7 +160,8 @@ def _students(content: ReportContent) -> Iterator[RunRecord]:
         files = _existing({name: folder / name for name in own})
         note = content.experiment.variants[cell.variant].description
         tags = {"tadsr.missing": _missing(content, means) if finished else "",
-                "tadsr.variant": cell.variant, "mlflow.note.content": note}  # fmt: skip
+                "tadsr.variant": cell.variant, "mlflow.note.content": note,
+                **cost_tags(cost)}  # fmt: skip
         yield RunRecord(
             key=cell.name,
             name=cell.name,
@@ -164,7 +169,7 @@ def _students(content: ReportContent) -> Iterator[RunRecord]:
             status=card["status"],
             tags=_card_tags(card, place) | _filled(tags),
             params=_student_params(content, cell.variant, cell.seed),
-            points=(*_curves(curves), *_results(card), *_scores(means)),
+            points=(*_curves(curves), *_results(card), *_scores(means), *cost_points(cost)),
             datasets=tuple(_uses(content.root, {"train": "train", **_tests(means)})),
             files=files | (_evaluation_files(content, cell.name) if means else {}),
             **_times(folder / "run.json", card.get("seconds")),

@@ -75,7 +75,7 @@ def _speed_up(content: ReportContent, name: str, record: CostRecord) -> float | 
     """Over the teacher's most steps, if that was measured with the same device and threads."""
     teacher = content.costs.get(_slowest_teacher(content))
     base = teacher.at(record.lr_side) if teacher else None
-    if base is None or name == "bicubic" or _where(base) != _where(record):
+    if base is None or name == "bicubic" or base.where != record.where:
         return None
     if base.median is None or not record.median:
         return None
@@ -87,23 +87,14 @@ def _slowest_teacher(content: ReportContent) -> str:
     return max(teachers, key=lambda name: int(name.removeprefix("teacher-")), default="")
 
 
-def _where(record: CostRecord) -> str:
-    """What a record was measured on and with, in words."""
-    threads = f"{record.threads} thread{'s' if record.threads > 1 else ''}"
-    place = record.device_name
-    if record.device != "cpu":
-        place += f" beside {record.processor}"
-    return f"{place}, {threads}, {record.dtype}, torch {record.torch}"
-
-
 def _notes(content: ReportContent, names: tuple[str, ...]) -> Iterator[str]:
     if not content.experiment.evaluation.cost.sizes:
         yield "No cost was asked for (evaluation.cost.sizes)."
         return
     costs = {name: content.costs[name] for name in names if name in content.costs}
     records = [(name, record) for name, cost in costs.items() for record in cost.records]
-    for where in dict.fromkeys(_where(record) for _, record in records):
-        there = dict.fromkeys(name for name, record in records if _where(record) == where)
+    for where in dict.fromkeys(record.where for _, record in records):
+        there = dict.fromkeys(name for name, record in records if record.where == where)
         who = "" if len(there) == len(costs) else f"{', '.join(there)}: "
         yield f"{who}measured on {where}."
     if STUDENTS in costs:

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from made_up_results import IMAGES, score
 
+from tadsr.evaluation.cost_records import CostRecord
 from tadsr.plan import Plan
 from tadsr.publish.mapping import leaderboard, map_experiment
 from tadsr.publish.records import RunRecord
 from tadsr.report.content import ReportContent, gather
+from tadsr.report.costs import ModelCost
 
 
 @pytest.fixture
@@ -54,6 +56,37 @@ def test_points_are_curves_and_final_values(records: dict[str, RunRecord]) -> No
         ("final/seconds", 0): 9.0, ("final/val_mse", 0): 0.01,
         ("photos/lpips", 0): pytest.approx(mean),
     }  # fmt: skip
+
+
+def test_costs_are_metrics_of_each_model_and_the_students_share_one(
+    content: ReportContent,
+) -> None:
+    def record(side: int, seconds: tuple[float, ...], busy: float) -> CostRecord:
+        return CostRecord(
+            lr_side=side, parameters={"denoiser": 5, "codec": 2}, macs=100 * side, seconds=seconds,
+            peak_bytes=1000, device="cpu", device_name="X", processor="X", threads=2, torch="2",
+            dtype="float32", busy_elsewhere=busy,
+        )  # fmt: skip
+
+    measured = ModelCost("full/seed-0", (record(8, (0.1, 0.2, 0.3), 0.0),
+                                         record(16, (0.4,) * 20, 1.0)))  # fmt: skip
+    changed = dataclasses.replace(content, costs={"students": measured})
+    found = {record.key: record for record in map_experiment(changed)[1]}
+    costs = {p.metric: p.value for p in found["no_gan/seed-0"].points if p.metric[:5] == "cost/"}
+    assert costs == {
+        "cost/parameters": 7, "cost/lr8/macs": 800, "cost/lr16/macs": 1600,
+        "cost/lr8/latency_median_seconds": 0.2, "cost/lr8/latency_slowest_seconds": 0.3,
+        "cost/lr16/latency_median_seconds": 0.4, "cost/lr16/latency_p95_seconds": 0.4,
+        "cost/lr16/latency_slowest_seconds": 0.4,
+        "cost/lr8/peak_memory_bytes": 1000, "cost/lr16/peak_memory_bytes": 1000,
+    }  # fmt: skip
+    tags = found["full/seed-1"].tags
+    assert tags["tadsr.cost_of"] == "full/seed-0"
+    assert tags["tadsr.cost_on"] == "X, 2 threads, float32, torch 2"
+    assert tags["tadsr.cost_disturbed_at"] == "16"
+    for without in ("no_gan/seed-1", "bicubic"):  # diverged; not measured
+        assert not any(p.metric.startswith("cost/") for p in found[without].points)
+        assert "tadsr.cost_of" not in found[without].tags
 
 
 def test_what_is_missing_is_named_and_has_no_value(records: dict[str, RunRecord]) -> None:
