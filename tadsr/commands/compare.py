@@ -12,6 +12,7 @@ from tadsr.commands.common import add_job_arguments, job_context, load_plan, sel
 from tadsr.commands.costs import gather_costs
 from tadsr.commands.upscalers import describe_models
 from tadsr.files import atomic_path, write_json
+from tadsr.metrics.card import is_unverified
 from tadsr.plan import Plan
 from tadsr.plan.artefacts import comparison_content
 from tadsr.plan.receipts import current_card
@@ -60,7 +61,8 @@ def compare_all(plan: Plan) -> Path:
     write_json(folder / "cells.json", cells)
     write_json(folder / "models.json", describe_models(plan, scored))
     write_json(folder / "costs.json", gather_costs(plan))
-    write_statistics(plan, folder, gathered.frame, cells)
+    unverified = [name for name, card in gathered.cards.items() if is_unverified(card)]
+    write_statistics(plan, folder, gathered.frame, cells, unverified)
     write_effects(plan, folder, gathered.frame, cells)
     return folder
 
@@ -113,9 +115,10 @@ def grid_cells(plan: Plan) -> list[dict[str, Any]]:
 
 
 def write_statistics(
-    plan: Plan, folder: Path, scores: pd.DataFrame, cells: list[dict[str, Any]]
-) -> None:
-    """Means, comparisons with the reference, and alarms."""
+    plan: Plan, folder: Path, scores: pd.DataFrame, cells: list[dict[str, Any]],
+    unverified: list[str],
+) -> None:  # fmt: skip
+    """Means, comparisons with the reference, and alarms; no verdict by `unverified` metrics."""
     from tadsr.compare import Comparison, Summary, compare, find_alarms, summarize, to_frame
 
     experiment = plan.experiment
@@ -127,6 +130,7 @@ def write_statistics(
         [(endpoint.dataset, endpoint.metric) for endpoint in experiment.primary],
         margins={(e.dataset, e.metric): e.margin for e in experiment.primary
                  if e.margin is not None},
+        unverified=unverified,
         **given,
     ) if comparable else []  # fmt: skip
     write_parquet(folder / "means.parquet", to_frame(summaries, Summary))

@@ -5,9 +5,10 @@ from tadsr.compare.claims import PopulationClaim, RecipeClaim, WeightsClaim
 from tadsr.compare.comparison import compare, summarize
 from tadsr.compare.factorial import effects
 from tadsr.compare.results import Comparison, Effect, SeedMean, Summary, from_frame, to_frame
-from tadsr.compare.verdicts import VERDICTS
+from tadsr.compare.verdicts import UNVERIFIED, VERDICTS
 
 __all__ = [
+    "UNVERIFIED",
     "VERDICTS",
     "Alarm",
     "Comparison",

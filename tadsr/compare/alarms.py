@@ -61,12 +61,13 @@ def _trade_offs(
 ) -> Iterable[Alarm]:
     """No-reference metrics up while full-reference metrics go down: texture that is not there.
 
-    Up and down by the recipe interval; trained variants only.
+    Up and down by the recipe interval; trained variants and metrics with verified weights only.
     """
     from tadsr.config.metrics import METRICS
 
     known = {name: spec.needs_reference for name, spec in METRICS.items()} | dict(needs_reference)
-    trained = [c for c in comparisons if c.seeds_total and c.metric in known]
+    trained = [c for c in comparisons
+               if c.seeds_total and c.metric in known and not c.unverified]  # fmt: skip
     trained.sort(key=lambda c: (c.dataset, c.variant, c.metric))
     for (dataset, variant), group in groupby(trained, key=lambda c: (c.dataset, c.variant)):
         members = list(group)

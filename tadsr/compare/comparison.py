@@ -40,6 +40,7 @@ def compare(
     diverged: Mapping[str, Collection[int]] | None = None,
     margins: Mapping[Endpoint, float] | None = None,
     declared_seeds: Mapping[str, Collection[int]] | None = None,
+    unverified: Collection[str] = (),
     resamples: int = RESAMPLES,
 ) -> list[Comparison]:
     """Compare every other variant with `reference` at every (dataset, metric).
@@ -59,6 +60,8 @@ def compare(
             `tadsr.compare.verdicts`).
         declared_seeds: trained variant to the seeds it was to have. A variant or seed of which
             no score came back still counts, in `seeds_total` and in Holm's family.
+        unverified: metrics computed with weights that are not known to be the official ones. They
+            get numbers, and no verdict.
         resamples: bootstrap resamples behind each weights claim.
 
     Returns:
@@ -88,7 +91,11 @@ def compare(
         for variant in scores.seeds
         if variant != reference
     ]
-    return judge([replace(c, primary=_in_family(c, declared)) for c in measured], margins or {})
+    marked = [
+        replace(c, primary=_in_family(c, declared), unverified=c.metric in unverified)
+        for c in measured
+    ]
+    return judge(marked, margins or {})
 
 
 def summarize(

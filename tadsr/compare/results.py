@@ -75,8 +75,10 @@ class Comparison:
     """The smallest true difference these seeds show with 80 % power, if `sd` is the true one."""
     seeds_needed: int | None = None
     """Seeds that show the observed difference with 80 % power, if `delta` and `sd` are true."""
+    unverified: bool = False
+    """Whether the metric used weights that are not known to be the official ones."""
     verdict: str | None = None
-    """One of `VERDICTS` for a primary endpoint; None: exploratory."""
+    """One of `VERDICTS` for a primary endpoint, or `UNVERIFIED`; None: exploratory."""
     text: str = ""
     """One plain sentence."""
     per_seed: tuple[WeightsClaim, ...] = ()

@@ -10,6 +10,9 @@ A primary endpoint gets one of four words:
   differences. By that default 5 seeds do for a family of 1, 6 for 3, 8 for 18.
 - `better` / `worse` where Holm's p is at most `ALPHA`, by the metric's direction.
 - `no difference shown` otherwise. It never means "equal": the smallest effect stands beside it.
+
+A metric computed with weights that are not known to be the official ones gets none of them, but
+`UNVERIFIED`; its endpoints count in the family all the same.
 """
 
 from __future__ import annotations
@@ -32,6 +35,8 @@ LARGE_EFFECT = 2.0
 """Default margin, in standard deviations of the paired seed differences."""
 MAX_SEEDS_NEEDED = 10_000
 VERDICTS = ("better", "worse", "no difference shown", "under-powered")
+UNVERIFIED = "unverified"
+"""In place of a verdict: no claim rests on numbers of weights of unknown origin."""
 
 
 def holm(p_values: Floats) -> Floats:
@@ -105,7 +110,8 @@ def judge(
             judged.append(_worded(_with_power(comparison, ALPHA), None))
             continue
         p_adjusted = next(adjusted)
-        shown = None if comparison.p_value is None else p_adjusted
+        claimed = comparison.p_value is not None and not comparison.unverified
+        shown = p_adjusted if claimed else None
         numbers = replace(comparison, p_adjusted=shown, family=len(primary))
         numbers = _with_power(numbers, level)
         margin = margins.get((numbers.dataset, numbers.metric))
@@ -115,7 +121,7 @@ def judge(
 
 def _judgeable(comparison: Comparison) -> bool:
     """Whether there are enough real replicates for any word but `under-powered`."""
-    independent = comparison.distinct_seeds == comparison.n_seeds
+    independent = comparison.distinct_seeds == comparison.n_seeds and not comparison.unverified
     return comparison.p_value is not None and comparison.n_seeds >= MIN_SEEDS and independent
 
 
@@ -133,6 +139,8 @@ def _with_power(comparison: Comparison, level: float) -> Comparison:
 
 def _word(comparison: Comparison, p_adjusted: float, margin: float | None) -> str:
     """The verdict; see the head of this module."""
+    if comparison.unverified:
+        return UNVERIFIED
     smallest, sd, delta = comparison.smallest_effect, comparison.sd, comparison.delta
     if not _judgeable(comparison) or smallest is None or sd is None or delta is None:
         return "under-powered"
@@ -161,6 +169,7 @@ def _statement(c: Comparison) -> list[str]:
         "no difference shown": f"no difference shown between {c.variant} and {c.reference} {place}",
         "under-powered": f"under-powered: {_count(c.n_seeds, 'seed')} cannot tell {c.variant} "
         f"from {c.reference} {place}",
+        UNVERIFIED: f"no verdict on {c.variant} against {c.reference} {place}",
         None: f"exploratory: {c.variant} against {c.reference} {place}",
     }[c.verdict]
     return [f"{head}: {_numbers(c)}"]
@@ -183,6 +192,8 @@ def _numbers(c: Comparison) -> str:
 def _caveats(c: Comparison) -> list[str]:
     """All that a reader must know before using the statement."""
     found = []
+    if c.unverified:
+        found.append("unverified: computed with weights that are not known to be the official ones")
     if c.verdict in ("no difference shown", "under-powered") and c.smallest_effect is not None:
         found.append(f"the smallest difference it could have shown is {c.smallest_effect:.4g}")
     if c.verdict == "under-powered" and c.seeds_needed is not None and c.n_seeds < c.seeds_needed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
@@ -119,8 +119,9 @@ def _column(
         if stored and card and still_holds(card, spec):
             return stored
         return Column(spec.id, missing=str(metric))
-    if stored and card and same_identity(card, metric.card) is None:
-        return stored
+    if stored and stored.card and card and same_identity(card, metric.card) is None:
+        # The same tensors may have become known, or no longer be vouched for.
+        return replace(stored, card={**stored.card, "verified": metric.card.verified})
     return measure(metric, pairs, progress)
 
 

@@ -7,7 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tadsr.metrics.card import MetricCard, same_identity, still_holds, tensors_digest
+from tadsr.metrics.card import (
+    MetricCard,
+    is_unverified,
+    same_identity,
+    still_holds,
+    tensors_digest,
+)
 from tadsr.weights import Missing
 
 if TYPE_CHECKING:
@@ -20,6 +26,7 @@ __all__ = [
     "Missing",
     "NotComputableError",
     "SetMetric",
+    "is_unverified",
     "load_metric",
     "same_identity",
     "still_holds",

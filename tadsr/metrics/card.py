@@ -110,6 +110,15 @@ class MetricCard:
             ) from error
 
 
+def is_unverified(card: Mapping[str, Any]) -> bool:
+    """Whether a stored card's numbers came from weights that nobody vouches for.
+
+    They are kept out of verdicts and marked wherever they are shown. A metric without weights has
+    nothing to verify.
+    """
+    return bool(card.get("tensors")) and card.get("verified") is not True
+
+
 def same_identity(first: MetricCard, second: MetricCard) -> str | None:
     """None if numbers of both may stand in one column, else a text naming the differing field."""
     one, other = first.identity(), second.identity()

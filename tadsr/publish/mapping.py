@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tadsr.compare import UNVERIFIED
 from tadsr.evaluation.cost_records import STUDENTS
 from tadsr.files import TEMPORARY_PREFIX
 from tadsr.publish.cost_points import cost_points, cost_tags
@@ -40,12 +41,17 @@ def leaderboard(content: ReportContent) -> Leaderboard:
     measured = [d.name for d in content.datasets if content.defined_metrics(d.name)]
     sets = list(dict.fromkeys(dataset for dataset, _ in declared)) or measured[:1]
     columns = [(name, metric.id) for name in sets for metric in content.defined_metrics(name)]
-    order = (declared or columns)[0]
+    order = min(declared or columns, key=lambda column: content.unverified(column[1]))
     return Leaderboard(
-        order="/".join(order),
+        order=_shown(content, *order),
         ascending=not content.metric(order[1]).higher_is_better,
-        columns=tuple("/".join(column) for column in columns),
+        columns=tuple(_shown(content, *column) for column in columns),
     )
+
+
+def _shown(content: ReportContent, dataset: str, metric: str) -> str:
+    """A score's name in MLflow; numbers of unverified weights stand under a name of their own."""
+    return f"{dataset}/{metric}" + f"_{UNVERIFIED}" * content.unverified(metric)
 
 
 def _parent(content: ReportContent, children: list[RunRecord]) -> RunRecord:
@@ -59,6 +65,7 @@ def _parent(content: ReportContent, children: list[RunRecord]) -> RunRecord:
         "tadsr.diverged": str(sum(cell.status == "diverged" for cell in content.cells)),
         "tadsr.holes": "; ".join(content.holes)[:MESSAGE_LIMIT],
         "tadsr.missing": ", ".join(sorted(content.missing)),
+        "tadsr.unverified": _unverified(content),
         "mlflow.note.content": _note(content),
     }
     return RunRecord(
@@ -135,9 +142,13 @@ def _baselines(content: ReportContent) -> Iterator[RunRecord]:
             name=name,
             kind="baseline",
             status="done",
-            tags=_filled({"tadsr.missing": _missing(content, means), **cost_tags(cost)}),
+            tags=_filled({
+                "tadsr.missing": _missing(content, means),
+                "tadsr.unverified": _unverified(content),
+                **cost_tags(cost),
+            }),  # fmt: skip
             params={"variant": name},
-            points=(*_scores(means), *cost_points(cost)),
+            points=(*_scores(content, means), *cost_points(cost)),
             datasets=tuple(_uses(content.root, _tests(means))),
             files=_evaluation_files(content, name),
             **_times(max((p for p in scores if p.is_file()), key=_mtime, default=folder), 0.0),
@@ -160,6 +171,7 @@ def _students(content: ReportContent) -> Iterator[RunRecord]:
         files = _existing({name: folder / name for name in own})
         note = content.experiment.variants[cell.variant].description
         tags = {"tadsr.missing": _missing(content, means) if finished else "",
+                "tadsr.unverified": _unverified(content) if finished else "",
                 "tadsr.variant": cell.variant, "mlflow.note.content": note,
                 **cost_tags(cost)}  # fmt: skip
         yield RunRecord(
@@ -169,7 +181,8 @@ def _students(content: ReportContent) -> Iterator[RunRecord]:
             status=card["status"],
             tags=_card_tags(card, place) | _filled(tags),
             params=_student_params(content, cell.variant, cell.seed),
-            points=(*_curves(curves), *_results(card), *_scores(means), *cost_points(cost)),
+            points=(*_curves(curves), *_results(card), *_scores(content, means),
+                    *cost_points(cost)),  # fmt: skip
             datasets=tuple(_uses(content.root, {"train": "train", **_tests(means)})),
             files=files | (_evaluation_files(content, cell.name) if means else {}),
             **_times(folder / "run.json", card.get("seconds")),
@@ -227,10 +240,15 @@ def _results(card: Mapping[str, Any]) -> Iterator[Point]:
             yield Point(f"final/{name}", 0, float(value))
 
 
-def _scores(means: Mapping[tuple[str, str], float]) -> Iterator[Point]:
+def _scores(content: ReportContent, means: Mapping[tuple[str, str], float]) -> Iterator[Point]:
     for (dataset, metric), value in sorted(means.items()):
         if math.isfinite(value):
-            yield Point(f"{dataset}/{metric}", 0, value)
+            yield Point(_shown(content, dataset, metric), 0, value)
+
+
+def _unverified(content: ReportContent) -> str:
+    """Metrics whose weights are not known to be the official ones."""
+    return ", ".join(sorted(m.id for m in content.metrics if content.unverified(m.id)))
 
 
 def _missing(content: ReportContent, means: Mapping[tuple[str, str], float]) -> str:

@@ -10,7 +10,7 @@ from tadsr.config import MetricSpec
 from tadsr.report.content import ReportContent
 from tadsr.report.table import Cell, Column, Table
 from tadsr.report.tables import label_cell
-from tadsr.report.wording import caption, unverified
+from tadsr.report.wording import caption
 
 
 def variants_table(content: ReportContent) -> Table:
@@ -68,16 +68,16 @@ def _card_row(content: ReportContent, metric: MetricSpec) -> tuple[Cell, ...]:
     images = f"{card.get('color_space', '?')}, {card.get('bit_depth', '?')} bit"
     if card.get("border_crop"):
         images += f", {card['border_crop']} pixels cut from each side"
-    verified = "no" if unverified(content, metric) else "yes" if metric.weights else "none needed"
+    verified = Cell("yes" if card.get("tensors") else "none needed")
+    if content.unverified(metric.id):
+        verified = Cell("no: unverified", tone="warn")
     return (
         Cell(metric.title),
         Cell(f"{card.get('pyiqa', metric.pyiqa)} ({libraries}; {card.get('dtype', '?')})"),
         Cell(images),
         Cell(_listed(card.get("options", {}))),
         Cell(str(card.get("tensors") or "none")),
-        Cell(
-            verified if metric.weights else "none needed", tone="warn" if verified == "no" else ""
-        ),
+        verified,
     )
 
 

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tadsr.compare import UNVERIFIED
 from tadsr.compare.results import Comparison, Effect
 from tadsr.config import Experiment, MetricSpec
 from tadsr.errors import TadsrError
 from tadsr.files import digest_json
+from tadsr.metrics.card import is_unverified
 from tadsr.report.costs import ModelCost, read_costs
 from tadsr.report.reading import (
     CellRun,
@@ -49,6 +51,7 @@ class ReportContent:
     variants: tuple[str, ...]
     datasets: tuple[Dataset, ...]
     metrics: tuple[MetricSpec, ...]
+    """Titles say so where a metric's weights are unverified, so that every heading does."""
     means: Mapping[tuple[str, str, str], Mean]
     """By (data set, upscaler or variant, metric)."""
     comparisons: tuple[Comparison, ...]
@@ -85,6 +88,10 @@ class ReportContent:
         """The spec of a metric of this experiment."""
         return next(spec for spec in self.metrics if spec.id == name)
 
+    def unverified(self, metric: str) -> bool:
+        """Whether a metric was computed with weights that are not known to be the official ones."""
+        return is_unverified(self.cards.get(metric, {}))
+
     def dataset(self, name: str) -> Dataset:
         """A test set by name."""
         return next(dataset for dataset in self.datasets if dataset.name == name)
@@ -111,6 +118,7 @@ def gather(experiment: Experiment, root: Path, *, partial: bool = False) -> Repo
     cells = read_cells(experiment, folder / "cells.json")
     variants = tuple(experiment.variants)
     runs = _without_outdated(read_run_cards(experiment, root), cells)
+    cards = read_optional(folder / "cards.json", {})
     content = ReportContent(
         experiment=experiment,
         root=root,
@@ -118,7 +126,7 @@ def gather(experiment: Experiment, root: Path, *, partial: bool = False) -> Repo
         baselines=experiment.evaluation.models,
         variants=variants,
         datasets=tuple(read_datasets(experiment, scores)),
-        metrics=tuple(experiment.evaluation.specs()),
+        metrics=tuple(_marked(spec, cards) for spec in experiment.evaluation.specs()),
         means=read_means(folder / "means.parquet"),
         comparisons=read_comparisons(experiment, folder / "comparisons.parquet"),
         effects=read_effects(experiment, folder / "effects.parquet"),
@@ -132,7 +140,7 @@ def gather(experiment: Experiment, root: Path, *, partial: bool = False) -> Repo
             for c in cells
         },
         teacher_curve=curves_of(root / "teacher" / "metrics.jsonl"),
-        cards=read_optional(folder / "cards.json", {}),
+        cards=cards,
         missing=read_optional(folder / "missing.json", {}),
         costs=read_costs(folder / "costs.json"),
         alarms=tuple(read_optional(folder / "alarms.json", [])),
@@ -148,6 +156,13 @@ def gather(experiment: Experiment, root: Path, *, partial: bool = False) -> Repo
             "or render what there is with --partial"
         )
     return content
+
+
+def _marked(spec: MetricSpec, cards: Mapping[str, Any]) -> MetricSpec:
+    """The spec, its title saying if the weights are unverified."""
+    if not is_unverified(cards.get(spec.id, {})):
+        return spec
+    return spec.model_copy(update={"title": f"{spec.title} ({UNVERIFIED})"})
 
 
 def _without_outdated(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -57,6 +58,14 @@ def style() -> Iterator[None]:
         matplotlib.rcdefaults()
         matplotlib.rc_file(TEMPLATES / "style.mplstyle", use_default_template=False)
         yield
+
+
+def stamp(ax: Axes, text: str) -> None:
+    """Write `text` across the whole of `ax`, over what is drawn, so that no crop is without it."""
+    ax.text(
+        0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", rotation=20,
+        fontsize=20, color=MUTED, alpha=0.45, zorder=10,
+    )  # fmt: skip
 
 
 def new_figure(width: float, height: float) -> Figure:

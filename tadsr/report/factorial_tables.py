@@ -8,7 +8,7 @@ from tadsr.compare.results import Effect
 from tadsr.config.grid_names import label_of, short_keys
 from tadsr.report.content import ReportContent
 from tadsr.report.table import Cell, Column, Table
-from tadsr.report.tables import difference_cells
+from tadsr.report.tables import difference_cells, metrics_of, unverified_note
 from tadsr.report.wording import caption
 
 TITLES = {"factorial-effects": "Main effects", "factorial-interactions": "Interactions"}
@@ -65,7 +65,7 @@ def _row(content: ReportContent, e: Effect, short: Mapping[str, str]) -> tuple[C
         Cell(f"{spec.title} {spec.arrow}"),
         Cell(f"{short[e.axis]} {e.level} vs {e.first}"),
         *by,
-        *difference_cells(e, spec.decimals),
+        *difference_cells(e, spec.decimals, content),
         _count_cell(e.n_combinations, left_out),
         _count_cell(e.n_seeds, lost),
         Cell(str(e.n_images), value=e.n_images),
@@ -95,3 +95,4 @@ def _notes(
     if any(e.diverged for e in effects):
         yield ("diverged: trainings of these variants that diverged. The numbers are of the seeds "
                "that every variant in them survived.")  # fmt: skip
+    yield from unverified_note(content, metrics_of(content, effects))

@@ -9,10 +9,11 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from tadsr.compare import UNVERIFIED
 from tadsr.config import MetricSpec
 from tadsr.report.content import ReportContent
 from tadsr.report.curves import BINS, draw_curves, teacher_data, training_data
-from tadsr.report.drawing import INK, MUTED, PAPER, Look, looks, new_figure, style
+from tadsr.report.drawing import INK, MUTED, PAPER, Look, looks, new_figure, stamp, style
 from tadsr.report.spectrum import described, draw_spectrum, spectrum_data
 from tadsr.report.wording import caption, p_text
 
@@ -50,17 +51,24 @@ class Plane:
     x: MetricSpec
     y: MetricSpec
     points: tuple[PlanePoint, ...]
+    unverified: bool = False
+    """Whether one of the two used weights that are not known to be the official ones."""
 
 
 def perception_distortion_data(content: ReportContent) -> list[Plane]:
-    """A plane per test set with PSNR and the first perceptual metric that has scores everywhere."""
+    """A plane per test set: PSNR and the first perceptual metric that has scores everywhere.
+
+    A metric of unverified weights comes last.
+    """
     names = [m.id for m in content.metrics]
     sets = [d.name for d in content.datasets if d.has_reference and _has(content, d.name, "psnr")]
     perceptual = [m for m in PERCEPTUAL if m in names and all(_has(content, d, m) for d in sets)]
+    perceptual.sort(key=content.unverified)
     if "psnr" not in names or not sets or not perceptual:
         return []
     x, y = content.metric("psnr"), content.metric(perceptual[0])
-    return [Plane(name, x, y, _plane_points(content, name, x.id, y.id)) for name in sets]
+    doubted = any(content.unverified(metric.id) for metric in (x, y))
+    return [Plane(name, x, y, _plane_points(content, name, x.id, y.id), doubted) for name in sets]
 
 
 def _has(content: ReportContent, dataset: str, metric: str) -> bool:
@@ -98,6 +106,8 @@ def draw_perception_distortion(planes: Sequence[Plane], figure: Figure) -> None:
         ax.set(title=plane.dataset, xlabel=f"{plane.x.title} {plane.x.arrow}",
                ylabel=f"{plane.y.title} {plane.y.arrow}")  # fmt: skip
         ax.margins(0.12)
+        if plane.unverified:
+            stamp(ax, UNVERIFIED)
         _better_arrow(ax, up=plane.y.higher_is_better)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right upper")
@@ -132,6 +142,7 @@ class EffectPanel:
     dataset: str
     metric: MetricSpec
     rows: tuple[EffectRow, ...]
+    unverified: bool = False
 
 
 def effects_data(content: ReportContent) -> list[EffectPanel]:
@@ -139,7 +150,8 @@ def effects_data(content: ReportContent) -> list[EffectPanel]:
     endpoints = list(dict.fromkeys((c.dataset, c.metric) for c in content.comparisons if c.primary))
     if not endpoints:
         found = {(c.dataset, c.metric) for c in content.comparisons if c.delta is not None}
-        order = [(d.name, m) for m in (*PERCEPTUAL, "psnr", "ssim") for d in content.datasets]
+        metrics = sorted((*PERCEPTUAL, "psnr", "ssim"), key=content.unverified)
+        order = [(d.name, m) for m in metrics for d in content.datasets]
         endpoints = [endpoint for endpoint in order if endpoint in found][:1]
     styles = looks(content.variants)
     panels = []
@@ -151,7 +163,8 @@ def effects_data(content: ReportContent) -> list[EffectPanel]:
             if (c.dataset, c.metric) == (dataset, metric) and c.delta is not None
         )  # fmt: skip
         if rows:
-            panels.append(EffectPanel(dataset, content.metric(metric), rows))
+            doubted = content.unverified(metric)
+            panels.append(EffectPanel(dataset, content.metric(metric), rows, doubted))
     return panels
 
 
@@ -169,6 +182,8 @@ def draw_effects(panels: Sequence[EffectPanel], figure: Figure) -> None:
         ax.set(xlim=(low, high), ylim=(len(panel.rows) - 0.4, -0.6),
                title=f"{panel.metric.title} on {panel.dataset}")  # fmt: skip
         ax.set_xlabel(f"difference in {panel.metric.title} ({panel.metric.direction} is better)")
+        if panel.unverified:
+            stamp(ax, UNVERIFIED)
         ax.grid(visible=False, axis="y")
         ax.tick_params(axis="y", length=0)
         ax.spines["left"].set_visible(False)
@@ -210,7 +225,8 @@ def _plane_figure(content: ReportContent) -> Iterator[ReportFigure]:
     if planes:
         x, y = planes[0].x, planes[0].y
         earlier = PERCEPTUAL[: PERCEPTUAL.index(y.id)]
-        choice = f"{y.title} is the first of {', '.join(PERCEPTUAL)} that was measured."
+        choice = (f"{y.title} is the first of {', '.join(PERCEPTUAL)} that was measured, "
+                  "with verified weights if any was.")  # fmt: skip
         figure = new_figure(2.2 + 2.7 * len(planes), 3.2)
         draw_perception_distortion(planes, figure)
         words = caption("figures", "perception-distortion", x=x.title, y=y.title,

@@ -155,9 +155,12 @@ def _cut(image: RGB8, window: tuple[int, int, int, int]) -> RGB8:
 def _scores(
     content: ReportContent, dataset: str, name: str, seed: int, image: str
 ) -> tuple[str, ...]:
-    """The first two metrics that an image was scored with, distortion before perception."""
+    """The first two metrics that an image was scored with, distortion before perception.
+
+    Those of unverified weights come last, and their titles say so.
+    """
     found: list[str] = []
-    for metric in ("psnr", "lpips", "clipiqa", "musiq", "niqe"):
+    for metric in sorted(("psnr", "lpips", "clipiqa", "musiq", "niqe"), key=content.unverified):
         value = content.image_scores.get((name, seed, dataset, image, metric))
         if value is not None and len(found) < 2:
             spec = content.metric(metric)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+from tadsr.compare import UNVERIFIED
 from tadsr.compare.results import Comparison, Effect
 from tadsr.config import MetricSpec
 from tadsr.report.content import ReportContent
@@ -15,11 +16,11 @@ from tadsr.report.wording import (
     number,
     p_text,
     primary_comparisons,
-    unverified,
 )
 
 LOST = "‡"
-UNVERIFIED = "†"
+DOUBTED = "†"
+"""At each number of unverified weights."""
 
 
 def main_table(content: ReportContent, dataset: str) -> Table:
@@ -84,15 +85,19 @@ def seeds_cell(content: ReportContent, upscaler: str) -> Cell:
 
 
 def _metric_column(content: ReportContent, metric: MetricSpec) -> Column:
-    marks = UNVERIFIED if unverified(content, metric) else ""
-    return Column(metric.id, metric.title, metric.arrow, marks=marks)
+    doubted = content.unverified(metric.id)
+    key = f"{metric.id}_{UNVERIFIED}" if doubted else metric.id
+    return Column(key, metric.title, metric.arrow, marks=DOUBTED if doubted else "")
 
 
 def _ranks(content: ReportContent, dataset: str, metric: MetricSpec) -> dict[str, int]:
     """Best (1) and second (2) as displayed: what looks equal ranks equal.
 
-    A variant that lost a seed has the mean of its survivors, and is not ranked.
+    A variant that lost a seed has the mean of its survivors, and is not ranked; neither are
+    numbers of unverified weights.
     """
+    if content.unverified(metric.id):
+        return {}
     shown: dict[str, float] = {}
     for upscaler in (*content.baselines, *content.variants):
         mean = content.means.get((dataset, upscaler, metric.id))
@@ -119,6 +124,7 @@ def _mean_cell(
         half_width="" if half is None else number(half, metric.decimals),
         half_value=half,
         rank=ranks.get(upscaler, 0),
+        marks=DOUBTED if content.unverified(metric.id) else "",
     )
 
 
@@ -142,14 +148,21 @@ def _notes(content: ReportContent, dataset: str, metrics: tuple[MetricSpec, ...]
     notes = [
         f"{GAP} {m.title}: {content.missing[m.id]}" for m in metrics if m.id in content.missing
     ]
-    marked = [m.title for m in metrics if unverified(content, m)]
-    if marked:
-        notes.append(f"{UNVERIFIED} {', '.join(marked)}: weights of unverified origin.")
+    notes += unverified_note(content, metrics)
     notes += lost_note(content)
     absent = [m.title for m in content.metrics if m not in metrics]
     if absent:
         notes.append(f"{dataset} has no HR images, so {', '.join(absent)} cannot be computed.")
     return notes
+
+
+def unverified_note(content: ReportContent, metrics: Iterable[MetricSpec]) -> list[str]:
+    """What the mark of unverified numbers means, if there are any."""
+    marked = [m.title for m in metrics if content.unverified(m.id)]
+    return marked and [
+        f"{DOUBTED} {', '.join(marked)}: computed with weights that are not known to be the "
+        "official ones; not to be cited, not ranked, and in no verdict."
+    ]
 
 
 def comparison_table(content: ReportContent, *, primary: bool) -> Table:
@@ -177,8 +190,14 @@ def comparison_table(content: ReportContent, *, primary: bool) -> Table:
         caption=caption("tables", name, reference=content.reference, family=len(chosen)),
         columns=tuple(columns),
         rows=tuple(_comparison_row(content, c) for c in chosen),
+        notes=tuple(unverified_note(content, metrics_of(content, chosen))),
         rules=tuple(breaks),
     )
+
+
+def metrics_of(content: ReportContent, records: Iterable[Comparison | Effect]) -> list[MetricSpec]:
+    """The metrics of some records, each once."""
+    return [content.metric(name) for name in dict.fromkeys(record.metric for record in records)]
 
 
 def _comparison_row(content: ReportContent, c: Comparison) -> tuple[Cell, ...]:
@@ -191,21 +210,24 @@ def _comparison_row(content: ReportContent, c: Comparison) -> tuple[Cell, ...]:
         Cell(c.dataset),
         Cell(f"{spec.title} {spec.arrow}"),
         Cell(c.variant),
-        *difference_cells(c, spec.decimals),
+        *difference_cells(c, spec.decimals, content),
         *(verdict if c.primary else []),
         Cell(str(c.n_seeds), value=c.n_seeds),
         Cell(str(c.n_images), value=c.n_images),
     )
 
 
-def difference_cells(c: Comparison | Effect, decimals: int) -> tuple[Cell, Cell, Cell]:
+def difference_cells(
+    c: Comparison | Effect, decimals: int, content: ReportContent
+) -> tuple[Cell, Cell, Cell]:
     """A difference, its 95 % interval and p."""
     interval, half = GAP, None
+    marks = DOUBTED if content.unverified(c.metric) and c.delta is not None else ""
     if c.low is not None and c.high is not None:
         low, high = (number(bound, decimals, sign=True) for bound in (c.low, c.high))
         interval, half = f"{low} to {high}", (c.high - c.low) / 2
     return (
-        Cell(number(c.delta, decimals, sign=True), value=c.delta, half_value=half),
+        Cell(number(c.delta, decimals, sign=True), value=c.delta, half_value=half, marks=marks),
         Cell(interval),
         Cell(p_text(c.p_value), value=c.p_value),
     )

@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
+from tadsr.compare import UNVERIFIED
 from tadsr.compare.results import Comparison
-from tadsr.config import MetricSpec
 from tadsr.report.content import ReportContent
 from tadsr.report.reading import NOT_MEASURED
 from tadsr.report.table import GAP, Tone
@@ -23,7 +23,7 @@ TEMPLATES = Path(__file__).resolve().parents[2] / "reports"
 
 TONES: Mapping[str, Tone] = {
     "better": "good", "worse": "bad", "no difference shown": "muted", "under-powered": "warn",
-    NOT_MEASURED: "warn",
+    UNVERIFIED: "warn", NOT_MEASURED: "warn",
     "done": "", "diverged": "warn", "failed": "bad", "missing": "bad",
 }  # fmt: skip
 """The tone of verdict words and of the states of a cell."""
@@ -151,7 +151,8 @@ def _statement(c: Comparison, decimals: int) -> Statement:
             low, high = (number(bound, decimals, sign=True) for bound in (c.low, c.high))
             numbers += f" [{low}, {high}]"
         holm = p_text(c.p_adjusted)
-        numbers += f", Holm p {holm if holm.startswith('<') else '= ' + holm}"
+        if not c.unverified:
+            numbers += f", Holm p {holm if holm.startswith('<') else '= ' + holm}"
         numbers += f", {count(c.n_seeds, 'seed')}"
     return Statement(
         word, TONES.get(word, ""), c.variant, numbers, "; ".join(_caveats(c, decimals))
@@ -159,6 +160,8 @@ def _statement(c: Comparison, decimals: int) -> Statement:
 
 
 def _caveats(c: Comparison, decimals: int) -> Iterator[str]:
+    if c.unverified:
+        yield "weights that are not known to be the official ones"
     if c.diverged:
         yield f"{c.diverged} of {count(c.seeds_total, 'seed')} diverged"
     if c.reference_diverged:
@@ -231,15 +234,13 @@ def problems(content: ReportContent) -> list[str]:
     for metric, reason in content.missing.items():
         found.append(f"{metric} is missing: {reason}")
     for spec in content.metrics:
-        if unverified(content, spec):
-            found.append(f"{spec.title} was computed with weights of unverified origin")
+        if content.unverified(spec.id):
+            found.append(
+                f"{spec.title} was computed with weights that are not known to be the official "
+                "ones: its numbers are marked wherever they stand, and no verdict rests on them; "
+                "tadsr weights list shows what is known of each file"
+            )
     return found
-
-
-def unverified(content: ReportContent, metric: MetricSpec) -> bool:
-    """Whether a metric used weights that were not matched with an official digest."""
-    card = content.cards.get(metric.id)
-    return bool(metric.weights) and card is not None and card.get("verified") is not True
 
 
 def environments(content: ReportContent) -> str:
