@@ -137,16 +137,14 @@ def _baselines(content: ReportContent) -> Iterator[RunRecord]:
         cost = content.costs.get(name)
         folder = content.root / "evaluations" / name
         scores = [folder / f"{dataset.name}.parquet" for dataset in content.datasets]
+        tags = {"tadsr.missing": _missing(content, means),
+                "tadsr.unverified": _unverified(content), **cost_tags(cost)}  # fmt: skip
         yield RunRecord(
             key=name,
             name=name,
             kind="baseline",
             status="done",
-            tags=_filled({
-                "tadsr.missing": _missing(content, means),
-                "tadsr.unverified": _unverified(content),
-                **cost_tags(cost),
-            }),  # fmt: skip
+            tags=_filled(tags),
             params={"variant": name},
             points=(*_scores(content, means), *cost_points(cost)),
             datasets=tuple(_uses(content.root, _tests(means))),
@@ -181,8 +179,12 @@ def _students(content: ReportContent) -> Iterator[RunRecord]:
             status=card["status"],
             tags=_card_tags(card, place) | _filled(tags),
             params=_student_params(content, cell.variant, cell.seed),
-            points=(*_curves(curves), *_results(card), *_scores(content, means),
-                    *cost_points(cost)),  # fmt: skip
+            points=(
+                *_curves(curves),
+                *_results(card),
+                *_scores(content, means),
+                *cost_points(cost),
+            ),
             datasets=tuple(_uses(content.root, {"train": "train", **_tests(means)})),
             files=files | (_evaluation_files(content, cell.name) if means else {}),
             **_times(folder / "run.json", card.get("seconds")),
