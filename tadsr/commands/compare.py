@@ -135,7 +135,10 @@ def write_statistics(
     ) if comparable else []  # fmt: skip
     write_parquet(folder / "means.parquet", to_frame(summaries, Summary))
     write_parquet(folder / "comparisons.parquet", to_frame(comparisons, Comparison))
-    alarms = [asdict(alarm) for alarm in find_alarms(comparisons, summaries)]
+    alarms = [asdict(alarm) for alarm in find_alarms(
+        comparisons, summaries,
+        needs_reference={spec.id: spec.needs_reference for spec in experiment.metrics()},
+    )]  # fmt: skip
     if not comparable:
         text = f"The reference variant '{experiment.reference}' has no scores: no comparisons."
         alarms.append({"kind": "no_reference", "variant": experiment.reference, "dataset": "",
@@ -151,7 +154,7 @@ def settings_of(plan: Plan, cells: list[dict[str, Any]]) -> dict[str, Any]:
         for variant in experiment.variants
     }
     return {
-        "directions": {spec.id: spec.direction for spec in experiment.evaluation.specs()},
+        "directions": {spec.id: spec.direction for spec in experiment.metrics()},
         "diverged": diverged,
         "declared_seeds": dict.fromkeys(experiment.variants, experiment.seeds),
     }

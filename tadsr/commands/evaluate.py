@@ -99,7 +99,7 @@ def evaluate_on(context: JobContext, name: str, dataset: str) -> str:
     outcome = evaluate_dataset(
         upscaler_factory(plan, name, dataset, device), plan.dataset(dataset), scores,
         folder / dataset,
-        experiment.evaluation.specs(), identity, device=device, progress=context.progress,
+        experiment.metrics(), identity, device=device, progress=context.progress,
         threads=experiment.evaluation.threads, scale=experiment.data.scale,
     )  # fmt: skip
     shown = "  ".join(f"{metric} {value:.4f}" for metric, value in outcome.means.items())

@@ -14,12 +14,15 @@ from tadsr.config.cost import CostSpec
 from tadsr.config.data import DataSpec
 from tadsr.config.deltas import changed
 from tadsr.config.grid import GridSpec
-from tadsr.config.metrics import METRICS, MetricSpec, metric_for
+from tadsr.config.metrics import METRICS, AskedMetric, MetricSpec, under_preset
 from tadsr.config.models import ModelsSpec, is_reserved
 from tadsr.config.published import PUBLISHED
 from tadsr.config.student import StudentSpec, TargetsSpec, loss_file_digest
 from tadsr.config.teacher import TeacherSpec
 from tadsr.errors import ConfigError, nearest
+
+DEFAULT_METRICS = ("psnr", "ssim", "lpips", "clipiqa", "musiq", "niqe")
+"""Those of SinSR's and TAD-SR's tables."""
 
 
 class Endpoint(Config):
@@ -56,9 +59,11 @@ class EvaluationSpec(ModelsSpec):
     """What is measured, on which models besides the students."""
 
     preset: Literal["paper", "classic"] = "paper"
-    metrics: tuple[str, ...] = Field(
-        default=("psnr", "ssim", "lpips", "clipiqa", "musiq", "niqe"), min_length=1
+    metrics: tuple[AskedMetric, ...] = Field(
+        default=tuple(METRICS[name] for name in DEFAULT_METRICS),
+        json_schema_extra={"default": list(DEFAULT_METRICS)},
     )
+    """Names, and mappings that say what other metric is wanted (docs/metrics.md)."""
     visual_images: Positive = 4
     """Images per test set shown in the report's visual grids."""
     threads: Positive = 1
@@ -68,15 +73,11 @@ class EvaluationSpec(ModelsSpec):
 
     @field_validator("metrics")
     @classmethod
-    def _known_metrics(cls, metrics: tuple[str, ...]) -> tuple[str, ...]:
-        for name in metrics:
-            if name not in METRICS:
-                raise ValueError(f"unknown metric '{name}': {nearest(name, list(METRICS))}")
-        return no_duplicates("metric", metrics)
-
-    def specs(self) -> list[MetricSpec]:
-        """The metric specs under the preset, in the order of the file."""
-        return [metric_for(name, self.preset) for name in self.metrics]
+    def _distinct_metrics(cls, metrics: tuple[MetricSpec, ...]) -> tuple[MetricSpec, ...]:
+        if not metrics:
+            raise ValueError("name at least 1 metric, such as psnr")
+        no_duplicates("metric", tuple(spec.id for spec in metrics))
+        return metrics
 
 
 class ExecutionSpec(Config):
@@ -145,21 +146,22 @@ class Experiment(Config):
                 raise mistake_at(
                     f"grid.points.{index}", f"'{point.variant}' is no variant: {known}"
                 )
+        asked = {spec.id: spec for spec in self.metrics()}
         for endpoint in self.primary:
             if endpoint.dataset not in self.data.test:
                 known = nearest(endpoint.dataset, list(self.data.test))
                 raise mistake_at("primary", f"dataset '{endpoint.dataset}' is no test set: {known}")
-            if endpoint.metric not in self.evaluation.metrics:
-                known = nearest(endpoint.metric, list(self.evaluation.metrics))
+            if endpoint.metric not in asked:
+                known = nearest(endpoint.metric, list(asked))
                 raise mistake_at("primary", f"metric '{endpoint.metric}' is not evaluated: {known}")
             without_hr = self.data.test[endpoint.dataset].kind == "lr_only"
-            if without_hr and METRICS[endpoint.metric].needs_reference:
+            if without_hr and asked[endpoint.metric].needs_reference:
                 raise mistake_at(
                     "primary", f"{endpoint.metric} cannot be computed: '{endpoint.dataset}' has "
                     "no HR images; choose a metric without reference or another data set",
                 )  # fmt: skip
         without_hr = all(spec.kind == "lr_only" for spec in self.data.test.values())
-        if without_hr and all(METRICS[name].needs_reference for name in self.evaluation.metrics):
+        if without_hr and all(spec.needs_reference for spec in asked.values()):
             raise mistake_at(
                 "evaluation.metrics", "none can be computed: no test set has HR images; "
                 "add a metric without reference, such as musiq",
@@ -197,6 +199,15 @@ class Experiment(Config):
         from tadsr.config.loading import load_experiment
 
         return load_experiment(path, overrides)
+
+    def metrics(self) -> tuple[MetricSpec, ...]:
+        """Every metric that is asked for, under the preset, in the order of the file."""
+        preset, scale = self.evaluation.preset, self.data.scale
+        return tuple(under_preset(spec, preset, scale) for spec in self.evaluation.metrics)
+
+    def metric(self, name: str) -> MetricSpec:
+        """The metric of this id under the preset; KeyError if it is not asked for."""
+        return {spec.id: spec for spec in self.metrics()}[name]
 
     def cell(self, variant: str, seed: int) -> Cell:
         """The settings of one student: the base with the variant's delta applied."""

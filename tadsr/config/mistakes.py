@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -55,9 +55,10 @@ def type_at(location: KeyPath) -> Any:
             found = get_args(found)[1]
         elif _is_settings(found) and part in found.model_fields:
             found = found.model_fields[part].annotation
-        elif found is not Any:
-            return None
-        classes = [choice for choice in get_args(found) if _is_settings(choice)]
+        elif not (part.isdigit() and _is_settings(found)) and found is not Any:
+            return None  # neither one of several settings of a kind, nor free
+        choices = [get_args(c)[0] if get_origin(c) is Annotated else c for c in get_args(found)]
+        classes = [choice for choice in choices if _is_settings(choice)]
         if classes and get_origin(found) is not dict:
             found = classes[-1]
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -18,7 +17,7 @@ from tadsr.config.base import (
     mistake_at,
     no_duplicates,
 )
-from tadsr.files import sha256_file
+from tadsr.config.plugins import pinned_digest
 from tadsr.seeds import derive
 
 Noise = Literal["gaussian", "uniform"]
@@ -156,10 +155,7 @@ class CustomLossSpec(Config):
 
 def loss_file_digest(file: str, key: str) -> str:
     """sha256 of a custom loss's file; a missing one is a mistake at `key`."""
-    path = Path(file).expanduser()
-    if not path.is_file():
-        raise mistake_at(key, f"{path}: no such file; a custom loss is a Python file")
-    return sha256_file(path)
+    return pinned_digest(file, key, "a custom loss")
 
 
 class LossesSpec(Config):

@@ -186,7 +186,7 @@ def _data_job(experiment: Experiment) -> Job:
 
 
 def _weights_job(experiment: Experiment) -> Job:
-    names = sorted({name for spec in experiment.evaluation.specs() for name in spec.weights})
+    names = sorted({name for spec in experiment.metrics() for name in spec.weights})
     return Job("weights", "weights", tuple(names), (), digest_json(names), start=1)
 
 
@@ -254,7 +254,7 @@ def _evaluate_job(estimates: Estimates, name: str, upscalers: tuple[str, ...],
     experiment = estimates.experiment
     tests = experiment.data.test
     asked = {
-        "metrics": recipes.metrics(experiment.evaluation.specs()),
+        "metrics": recipes.metrics(experiment.metrics()),
         "evaluations": [recipes.evaluation(experiment, upscaler, test).digest
                         for upscaler in upscalers for test in tests],
         "datasets": list(tests),
@@ -293,7 +293,7 @@ def _closing_jobs(experiment: Experiment, evaluations: list[Job]) -> list[Job]:
         "reference": experiment.reference,
         "primary": [endpoint.model_dump() for endpoint in experiment.primary],
         "variants": list(experiment.variants),
-        "metrics": list(experiment.evaluation.metrics),
+        "metrics": [spec.id for spec in experiment.metrics()],
         "jobs": [job.digest for job in evaluations],
     }
     if experiment.grid:

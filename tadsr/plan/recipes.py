@@ -7,7 +7,7 @@ comments take part, and a loss of weight 0 is not there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -132,9 +132,9 @@ def trained_runs(experiment: Experiment) -> list[str]:
     return list(dict.fromkeys(["teacher", *pools, *(f"students/{cell.name}" for cell in cells)]))
 
 
-def metrics(specs: list[MetricSpec]) -> list[dict[str, Any]]:
+def metrics(specs: Sequence[MetricSpec]) -> list[dict[str, Any]]:
     """What is asked of the metrics, as part of an evaluate job's digest."""
-    return [spec.model_dump(mode="json") for spec in specs]
+    return [spec.settings() for spec in specs]
 
 
 def _training(settings: dict[str, Any]) -> dict[str, Any]:

@@ -124,7 +124,7 @@ def read_effects(experiment: Experiment, path: Path) -> tuple[Effect, ...]:
 
 def _position(experiment: Experiment, record: Comparison | Effect) -> tuple[int, int]:
     """Where a record's data set and metric stand in the experiment."""
-    orders = list(experiment.data.test), list(experiment.evaluation.metrics)
+    orders = list(experiment.data.test), [spec.id for spec in experiment.metrics()]
     place = record.dataset, record.metric
     dataset, metric = (
         names.index(name) if name in names else len(names)

@@ -45,7 +45,7 @@ def test_the_face_setting_is_that_of_the_paper() -> None:
     schedule = experiment.teacher.schedule
     assert (schedule.num_train_timesteps, schedule.min_noise_level) == (4, 0.2)
     assert schedule.cap_s0
-    assert {"fid", "fid-ffhq"} <= set(experiment.evaluation.metrics)
+    assert {"fid", "fid-ffhq"} <= {spec.id for spec in experiment.metrics()}
 
 
 @pytest.mark.parametrize(
