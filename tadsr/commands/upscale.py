@@ -21,6 +21,7 @@ from tadsr.seeds import torch_generator
 
 if TYPE_CHECKING:
     from tadsr.pipeline import TADSRPipeline
+    from tadsr.pipeline.foreign import ForeignPipeline
 
 Size = tuple[int, int]
 
@@ -30,8 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("input", metavar="IN", help="a picture, or a folder of pictures (sub-folders included)")
     add("output", metavar="OUT", help="a folder (gets PNG files), or a .png, .jpg, .webp, .tif")
-    add("--model", required=True, metavar="DIR",
-        help="a saved pipeline, a run's folder, or the name of a published model")  # fmt: skip
+    add("--model", required=True, metavar="MODEL",
+        help="a saved pipeline, a run's folder, the name of a published model, or the file of a "
+             "checkpoint of another architecture")  # fmt: skip
     add("--steps", type=int, metavar="N",
         help="1, or the number of steps of the model's schedule "
              "(default: 1; of a published model, those it is meant for)")  # fmt: skip
@@ -119,14 +121,17 @@ def _work(args: argparse.Namespace, model: Path, tasks: list[Task]) -> Progress:
     return progress
 
 
-def _load(args: argparse.Namespace, model: Path) -> TADSRPipeline:
+def _load(args: argparse.Namespace, model: Path) -> TADSRPipeline | ForeignPipeline:
     """The pipeline on its device; steps and tiles that do not suit it are refused here."""
     from tadsr.diffusion.sampling import check_steps
     from tadsr.pipeline import TADSRPipeline
+    from tadsr.pipeline.foreign import ForeignPipeline
     from tadsr.pipeline.published import load_published
     from tadsr.pipeline.tiling import choose_overlap
 
     device = choose_device(args.device)
+    if model.is_file():
+        return ForeignPipeline(model, device)
     published = not model.exists()  # a name
     pipeline: TADSRPipeline = (
         load_published(str(model)) if published else TADSRPipeline.from_pretrained(model)
@@ -152,7 +157,7 @@ def _size(task: Task) -> Size:
 
 def _make(
     args: argparse.Namespace,
-    pipeline: TADSRPipeline,
+    pipeline: TADSRPipeline | ForeignPipeline,
     tasks: list[Task],
     sizes: dict[Task, Size],
     progress: Progress,
@@ -177,7 +182,9 @@ def _make(
             progress.fail(task, sizes[task], error)
 
 
-def _upscale(args: argparse.Namespace, pipeline: TADSRPipeline, tasks: list[Task]) -> list[Any]:
+def _upscale(
+    args: argparse.Namespace, pipeline: TADSRPipeline | ForeignPipeline, tasks: list[Task]
+) -> list[Any]:
     import torch
 
     try:

@@ -45,14 +45,18 @@ def plan_tasks(source: Path, target: Path) -> list[Task]:
 def find_model(folder: Path) -> Path:
     """The folder of a saved pipeline: `folder`, or `model` in it (the folder of a run).
 
+    A file is a checkpoint, and stays as it is.
+
     Raises:
         TadsrError: there is none; a run's model below is named if there is one.
     """
+    if folder.is_file():
+        return folder
     for place in (folder, folder / "model"):
         if (place / MODEL_INDEX).is_file():
             return place
     if not folder.is_dir():
-        raise TadsrError(f"--model {folder}: no such folder; check the path")
+        raise TadsrError(f"--model {folder}: no such file or folder; check the path")
     depths = ("*", "*/*", "*/*/*", "*/*/*/*")
     below = (p.parent for depth in depths for p in sorted(folder.glob(f"{depth}/{MODEL_INDEX}")))
     found = next(below, None)

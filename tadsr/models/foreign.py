@@ -48,8 +48,12 @@ class ForeignModel:
         return result
 
 
-def load_foreign(path: Path | str, scale: int, device: torch.device | str = "cpu") -> ForeignModel:
+def load_foreign(
+    path: Path | str, scale: int | None, device: torch.device | str = "cpu"
+) -> ForeignModel:
     """The network of a checkpoint file (.pth, .pt, .ckpt or .safetensors), checked.
+
+    `scale`: HR pixels per LR pixel that it must have; None for any.
 
     Raises:
         TadsrError: a file that is missing, damaged, dangerous or not recognised; a network of
@@ -86,15 +90,15 @@ def load_foreign(path: Path | str, scale: int, device: torch.device | str = "cpu
     )
 
 
-def _check(path: Path, found: Any, scale: int) -> None:
+def _check(path: Path, found: Any, scale: int | None) -> None:
     """Refuse a network that cannot stand in the table."""
     name = found.architecture.name
-    if found.purpose not in PURPOSES.get(scale, ("SR",)):
+    if found.purpose not in PURPOSES.get(scale or found.scale, ("SR",)):
         raise TadsrError(
             f"{path}: {name} is for {found.purpose}, not for super-resolution; "
             "choose another checkpoint"
         )
-    if found.scale != scale:
+    if scale is not None and found.scale != scale:
         raise TadsrError(
             f"{path}: {name} enlarges {found.scale} times, and data.scale is {scale}; "
             f"choose a checkpoint for scale {scale}"

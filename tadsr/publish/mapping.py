@@ -18,6 +18,7 @@ from tadsr.files import TEMPORARY_PREFIX
 from tadsr.publish.cost_points import cost_points, cost_tags
 from tadsr.publish.records import DatasetUse, Leaderboard, Point, RunRecord
 from tadsr.report.content import ReportContent
+from tadsr.report.model_tables import architecture, digests, what_it_is
 from tadsr.report.reading import Series, read_optional
 
 PARENT = "experiment"
@@ -151,6 +152,16 @@ def _baselines(content: ReportContent) -> Iterator[RunRecord]:
             files=_evaluation_files(content, name),
             **_times(max((p for p in scores if p.is_file()), key=_mtime, default=folder), 0.0),
         )
+
+
+def _model_tags(content: ReportContent, name: str) -> dict[str, str]:
+    """What a model beside the students is."""
+    entry: Mapping[str, Any] = next((e for e in content.models if e["name"] == name), {})
+    return {
+        "mlflow.note.content": what_it_is(content, name),
+        "tadsr.architecture": architecture(entry),
+        "tadsr.model_content": digests(entry),
+    }
 
 
 def _students(content: ReportContent) -> Iterator[RunRecord]:

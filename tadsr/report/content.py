@@ -76,6 +76,8 @@ class ReportContent:
     """Run cards by folder below the results folder."""
     holes: tuple[str, ...]
     """What is not there although the experiment asks for it, one line each."""
+    models: tuple[Mapping[str, Any], ...] = ()
+    """What each model beside the students is, as `tadsr compare` found it."""
     spectrum: Mapping[str, Any] = field(default_factory=dict)
     """Of score distillation at each t, from the reference variant's targets."""
 
@@ -146,6 +148,7 @@ def gather(experiment: Experiment, root: Path, *, partial: bool = False) -> Repo
         alarms=tuple(read_optional(folder / "alarms.json", [])),
         runs=runs,
         holes=(),
+        models=tuple(read_optional(folder / "models.json", [])),
         spectrum=read_spectrum(experiment, root),
     )
     content = replace(content, holes=tuple(_holes(content)))

@@ -21,6 +21,7 @@ from tadsr.report.drawing import inline_svg, save
 from tadsr.report.factorial_tables import TITLES, factorial_tables
 from tadsr.report.figures import ReportFigure, all_figures
 from tadsr.report.grids import Grid, Panel, build_grids, png_bytes, save_grid
+from tadsr.report.model_tables import models_table
 from tadsr.report.run_tables import cells_table, fidelity_table
 from tadsr.report.table import Table
 from tadsr.report.tables import comparison_table, main_table
@@ -84,6 +85,7 @@ def all_tables(content: ReportContent) -> dict[str, Table]:
         cost_table(content),
         cells_table(content),
         variants_table(content),
+        models_table(content),
         cards_table(content),
     ]
     return {table.name: table for table in (*mains, *others)}
@@ -142,7 +144,7 @@ def render(
         cards=tables["metrics"],
         training_time=tables["training-time"],
         **{name: tables[name] for name in
-           ("primary", "exploratory", "fidelity", "cost", "cells", "variants")},
+           ("primary", "exploratory", "fidelity", "cost", "cells", "variants", "models")},
         svg=lambda figure: _svg(figure, content.root / "report" / "figures"),
         png=_png_address,
         downloads=_downloads,

@@ -22,6 +22,7 @@ from tadsr.errors import ConfigError, DataError, TadsrError
 from tadsr.models import PixelUnshuffleCodec, SwinUNet2DModel
 from tadsr.pipeline import TADSRPipeline
 from tadsr.seeds import torch_generator
+from tests.foreign import built, compact, saved
 
 
 @pytest.fixture(scope="session")
@@ -269,7 +270,7 @@ def test_models_are_found_in_a_run_and_suggested_from_above(model: Path, tmp_pat
     assert find_model(model) == find_model(model / "model") == model / "model"
     with pytest.raises(TadsrError, match=f"did you mean {model / 'model'}"):
         find_model(model.parents[1])
-    with pytest.raises(TadsrError, match="no such folder"):
+    with pytest.raises(TadsrError, match="no such file or folder"):
         find_model(tmp_path / "none")
     with pytest.raises(TadsrError, match="name a run's folder"):
         find_model(tmp_path)
@@ -292,6 +293,33 @@ def test_a_published_model_is_taken_by_name_and_runs_in_its_own_steps(
     assert loaded == ["resshift-realsrx4-s4-v3"]
     assert run(source, tmp_path / "z.png", "--steps", 4, model=model) == 0
     assert (tmp_path / "y.png").read_bytes() == (tmp_path / "z.png").read_bytes()
+
+
+def test_a_checkpoint_of_another_architecture(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = built(compact)
+    model = saved(network, tmp_path / "compact.pth")
+    source = save(tmp_path / "x.png", 40, 50, mode="RGBA")
+    assert run(source, tmp_path / "y.png", model=model) == 0
+    with Image.open(tmp_path / "y.png") as image:
+        assert (image.mode, image.size) == ("RGBA", (200, 160))
+    opaque = save(tmp_path / "opaque.png", 40, 50)
+    assert run(opaque, tmp_path / "whole.png", model=model) == 0
+    assert run(opaque, tmp_path / "tiled.png", "--tile", 32, "--overlap", 16, model=model) == 0
+    lr = torch.from_numpy(np.array(Image.open(opaque))).permute(2, 0, 1)[None] / 255
+    with torch.no_grad():
+        expected = network(lr)[0].clamp(0, 1).mul(255).permute(1, 2, 0).numpy()
+    for name in ("whole", "tiled"):
+        result = np.asarray(Image.open(tmp_path / f"{name}.png"))
+        assert np.abs(result - expected).max() < 0.51, name
+    assert run(opaque, tmp_path / "z.png", "--steps", 4, model=model) == 2
+    assert "RealESRGAN Compact is no diffusion model" in capsys.readouterr().err
+    assert not (tmp_path / "z.png").exists()
+    twice = saved(built(lambda: compact(scale=2)), tmp_path / "twice.safetensors")
+    assert run(opaque, tmp_path / "twice.png", model=twice) == 0
+    with Image.open(tmp_path / "twice.png") as image:
+        assert image.size == (100, 80)
 
 
 def test_the_time_left_goes_by_pixels(
