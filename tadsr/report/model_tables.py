@@ -25,7 +25,6 @@ def models_table(content: ReportContent) -> Table:
             Column("model", "Model", numeric=False),
             Column("what", "What it is", numeric=False),
             Column("architecture", "Architecture", numeric=False),
-            Column("parameters", "Parameters"),
             Column("source", "File", numeric=False),
             Column("content", "Content (sha256)", numeric=False),
         ),
@@ -34,12 +33,10 @@ def models_table(content: ReportContent) -> Table:
 
 
 def _row(content: ReportContent, name: str, entry: Mapping[str, Any]) -> tuple[Cell, ...]:
-    parameters = entry.get("parameters")
     return (
         Cell(name),
         Cell(what_it_is(content, name)),
         Cell(architecture(entry)),
-        Cell("" if parameters is None else f"{parameters:,}", value=parameters),
         Cell(str(entry.get("source", ""))),
         Cell(digests(entry) or GAP),
     )
@@ -64,7 +61,8 @@ def architecture(entry: Mapping[str, Any]) -> str:
     """Of a foreign checkpoint: its name, its size, and which spandrel recognised it."""
     if "architecture" not in entry:
         return ""
-    details = [*entry["tags"], f"spandrel {entry['spandrel']}"]
+    parameters = f"{entry['parameters']:,} parameters"
+    details = [parameters, *entry["tags"], f"spandrel {entry['spandrel']}"]
     return f"{entry['architecture']} ({', '.join(details)})"
 
 

@@ -44,6 +44,7 @@ variants: {full: }
 evaluation:
   models: [bicubic, teacher-4]
   metrics: [psnr, ssim]
+  cost: {sizes: [8], repeats: 3}
 """
 
 OTHERS = [
@@ -124,9 +125,12 @@ def test_report_and_records_say_what_each_is(place: Place) -> None:
     assert tags["swinir"]["tadsr.architecture"].startswith("SwinIR (")
     assert sha256_file("weights/swinir.pth").startswith(tags["swinir"]["tadsr.model_content"])
     assert tags["folder"]["mlflow.note.content"] == "finished images of another method"
-    timing = json.loads((place.root / "comparison" / "timing.json").read_text())
-    assert "compact" in timing
-    assert not {"folder", "pattern"} & set(timing), "nobody measured what these cost"
+    costs = json.loads((place.root / "comparison" / "costs.json").read_text())
+    parameters = sum(value.numel() for value in built(compact).parameters())
+    (record,) = costs["compact"]["records"]
+    assert record["parameters"] == {"network": parameters}
+    assert record["macs"] > 0
+    assert not {"folder", "pattern"} & set(costs), "nobody measured what these cost"
 
 
 def test_what_is_there_is_not_done_again(place: Place) -> None:
