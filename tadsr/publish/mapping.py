@@ -139,7 +139,8 @@ def _baselines(content: ReportContent) -> Iterator[RunRecord]:
         folder = content.root / "evaluations" / name
         scores = [folder / f"{dataset.name}.parquet" for dataset in content.datasets]
         tags = {"tadsr.missing": _missing(content, means),
-                "tadsr.unverified": _unverified(content), **cost_tags(cost)}  # fmt: skip
+                "tadsr.unverified": _unverified(content), **_model_tags(content, name),
+                **cost_tags(cost)}  # fmt: skip
         yield RunRecord(
             key=name,
             name=name,
