@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from tadsr.config.base import Config, Positive, no_duplicates
+from tadsr.config.base import Config, NonNegative, Positive, no_duplicates
 
 LEAST_REPEATS = 3
 """Timed runs there are at least, however long one takes."""
@@ -24,7 +24,7 @@ class CostSpec(Config):
     repeats: Annotated[int, Field(ge=LEAST_REPEATS)] = 20
     """Timed runs; fewer, but at least 3, where they would take longer than 5 seconds. From 20 on
     there is a 95th percentile."""
-    warmup: Annotated[int, Field(ge=0)] = 2
+    warmup: NonNegative = 2
     """Further runs before the timed ones, after the two that count operations and memory."""
 
     @field_validator("sizes")

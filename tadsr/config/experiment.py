@@ -9,7 +9,16 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, field_validator, model_validator
 
-from tadsr.config.base import Config, Name, Positive, PositiveFloat, Seed, mistake_at, no_duplicates
+from tadsr.config.base import (
+    Config,
+    Name,
+    NonNegative,
+    Positive,
+    PositiveFloat,
+    Seed,
+    mistake_at,
+    no_duplicates,
+)
 from tadsr.config.cost import CostSpec
 from tadsr.config.data import DataSpec
 from tadsr.config.deltas import changed
@@ -64,8 +73,8 @@ class EvaluationSpec(ModelsSpec):
         json_schema_extra={"default": list(DEFAULT_METRICS)},
     )
     """Names, and mappings that say what other metric is wanted (docs/metrics.md)."""
-    visual_images: Positive = 4
-    """Images per test set shown in the report's visual grids."""
+    visual_images: NonNegative = 4
+    """Images per test set shown in the report's visual grids; 0 where they may not be passed on."""
     threads: Positive = 1
     """CPU threads, fixed because another number gives other last digits."""
     cost: CostSpec = CostSpec()

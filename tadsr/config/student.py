@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -10,6 +10,7 @@ from tadsr.config.base import (
     Config,
     Fraction,
     Name,
+    NonNegative,
     Positive,
     PositiveFloat,
     Seed,
@@ -21,7 +22,6 @@ from tadsr.config.plugins import pinned_digest
 from tadsr.seeds import derive
 
 Noise = Literal["gaussian", "uniform"]
-NonNegative = Annotated[int, Field(ge=0)]
 
 
 class TrainingSpec(Config):

@@ -79,7 +79,9 @@ def choose_window(image: RGB8, size: int, step: int = SCALE) -> tuple[int, int, 
 
 def build_grids(content: ReportContent) -> list[Grid]:
     """One grid per test set that has images on disk."""
-    grids = []
+    grids: list[Grid] = []
+    if content.experiment.evaluation.visual_images == 0:
+        return grids
     for dataset in content.datasets:
         upscalers = _upscalers(content)
         names = _shared_images(content.root, dataset.name, [folder for _, folder, _ in upscalers])

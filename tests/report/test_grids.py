@@ -11,6 +11,7 @@ from PIL import Image
 
 from tadsr.report.content import ReportContent
 from tadsr.report.grids import WINDOW, _spaced, build_grids, choose_window, save_grid
+from tadsr.report.html import all_tables, render
 
 
 @pytest.mark.parametrize("shape", [(40, 52, 3), (24, 24, 3), (33, 90, 3)])
@@ -52,6 +53,16 @@ def test_panels_are_the_same_window_of_every_upscaler(content: ReportContent) ->
     lr = row.panels[0].pixels
     assert np.array_equal(lr[::4, ::4].repeat(4, axis=0).repeat(4, axis=1), lr)
     assert [p.name for p in grids[2].rows[0].panels][-1] == "distill_only"  # no HR there
+
+
+def test_no_image_is_shown_where_none_may_be_passed_on(content: ReportContent) -> None:
+    evaluation = content.experiment.evaluation.model_copy(update={"visual_images": 0})
+    silent = replace(content, experiment=content.experiment.model_copy(
+        update={"evaluation": evaluation}))  # fmt: skip
+    assert build_grids(silent) == []
+    page = render(silent, all_tables(silent), {}, [])
+    assert "data:image/png" not in page
+    assert "evaluation.visual_images is 0" in page
 
 
 def test_panel_numbers_are_the_images_own_scores(content: ReportContent) -> None:
