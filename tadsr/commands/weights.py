@@ -6,25 +6,30 @@ import argparse
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tadsr.commands.common import add_job_arguments, job_context, load_plan, selected_jobs
+from tadsr.commands.weights_words import (
+    asked,
+    file_state,
+    file_verdicts,
+    hash_words,
+    metric_state,
+    metric_verdict,
+    size_words,
+)
 from tadsr.config.documents import read_setting
 from tadsr.errors import ConfigError, TadsrError, nearest
 from tadsr.plan import Plan
-
-if TYPE_CHECKING:
-    from tadsr.weights import Missing, Present, WeightFile
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the sub-commands."""
     sub = parser.add_subparsers(dest="action", metavar="action", required=True)
-    sub.add_parser("list", help="every file of the catalogue, and whether it is here")
-    fetch = sub.add_parser("fetch", help="download files by name (default: all of the metrics)")
-    fetch.add_argument("names", nargs="*")
-    verify = sub.add_parser("verify", help="compare what is here with the known digests")
-    verify.add_argument("names", nargs="*")
+    sub.add_parser("list", help="what each metric needs, every file, and whether it is here")
+    fetch = sub.add_parser("fetch", help="download files (default: all that metrics need)")
+    fetch.add_argument("names", nargs="*", help="of metrics, or of files")
+    verify = sub.add_parser("verify", help="are the tensors and files the published ones?")
+    verify.add_argument("names", nargs="*", help="of metrics, or of files (default: all)")
     _add_import(sub.add_parser("import", help="a published checkpoint to a diffusers folder"))
     _add_pipeline(sub.add_parser("pipeline", help="a whole pipeline from published weights"))
     check = sub.add_parser("check", help="stage: record what an experiment's metrics have")
@@ -65,64 +70,61 @@ def run(args: argparse.Namespace) -> int:
 
 
 def list_weights(args: argparse.Namespace) -> int:
-    """Print a line per file: what is known of its hash, and whether it is here."""
-    from tadsr.weights import CATALOG, Present, status, weights_home
+    """Print a line per metric and per file: what is needed, whether it is here, and right."""
+    from tadsr.config.metrics import METRICS
+    from tadsr.weights import CATALOG, status, weights_home
 
-    print(f"weights in {weights_home()}")
+    print(f"weights in {weights_home()}\n\nmetric     needs")
+    for name, spec in METRICS.items():
+        print(f"{name:10} {', '.join(spec.weights) or 'nothing':31} {metric_state(spec)}")
+    print("\nfile                       size         what is known of it")
     for name, entry in CATALOG.items():
-        found = status(name)
-        place = f"here: {found.path}" if isinstance(found, Present) else f"missing: {found.reason}"
-        print(f"{name:26} {hash_words(entry, found):34} {place}")
+        known = hash_words(entry, status(name))
+        print(f"{name:26} {size_words(entry):12} {known:28} {file_state(name)}")
     return 0
 
 
-def hash_words(entry: WeightFile, found: Present | Missing) -> str:
-    """What is known of a file's sha256."""
-    recorded = getattr(found, "recorded", None)
-    if recorded:
-        return f"sha256 recorded here {recorded}"
-    if entry.sha256 is None:
-        return "official sha256 unknown"
-    return (
-        "sha256 known"
-        if len(entry.sha256) == 64
-        else f"sha256 known by its first {len(entry.sha256)}"
-    )
-
-
 def fetch_weights(args: argparse.Namespace) -> int:
-    """Fetch the named files; exit code 1 if one could not be had."""
-    from tadsr.weights import METRIC_WEIGHTS, Present, canonical_name, fetch
+    """Fetch what is named, files or metrics; exit code 1 if something could not be had.
 
-    names = [canonical_name(name) for name in args.names] or list(METRIC_WEIGHTS)
-    found = fetch(names, progress=DownloadProgress(), force=True)
+    What new files a metric then computes with is looked at once, so that it stands on record.
+    """
+    from tadsr.weights import METRIC_WEIGHTS, Present, fetch, status
+
+    files = asked(args.names)[1] if args.names else list(METRIC_WEIGHTS)
+    before = {name for name in files if isinstance(status(name), Present)}
+    found = fetch(files, progress=DownloadProgress(), force=True)
     for name, state in found.items():
         print(f"{name}: {'here: ' + str(state.path) if isinstance(state, Present) else state}")
-    missing = [name for name, state in found.items() if not isinstance(state, Present)]
-    if missing:
+    here = {name for name, state in found.items() if isinstance(state, Present)}
+    for spec in asked(here - before)[0] if here - before else []:
+        if all(isinstance(status(name), Present) for name in spec.weights):
+            print(f"{spec.id}: {metric_verdict(spec).words}")
+    if missing := [name for name in found if name not in here]:
         raise TadsrError(f"could not be had: {', '.join(missing)} (see above)")
     return 0
 
 
 def verify_weights(args: argparse.Namespace) -> int:
-    """Digest anew what is here; exit code 1 if something is not what it should be."""
-    from tadsr.weights import CATALOG, Present, canonical_name, status, verify
-
-    names = [canonical_name(name) for name in args.names] or list(CATALOG)
-    wrong = verify(names)
-    for name in names:
-        found = status(name)
-        if name in wrong:
-            print(f"{name}: WRONG: {wrong[name]}")
-        elif isinstance(found, Present):
-            known = found.verified or found.recorded
-            words = f"{hash_words(CATALOG[name], found)}, and this is it"
-            print(f"{name}: {words if known else 'here, nothing to compare with'}")
-        elif args.names:
-            print(f"{name}: {found.reason}")
-    if wrong:
+    """Look anew at what is here, tensors and files; exit code 1 if something is not right."""
+    specs, names = asked(args.names)
+    print("metrics, by the tensors they compute with", flush=True)
+    metrics = []
+    for spec in specs:
+        metrics.append(metric_verdict(spec))
+        print(f"  {metrics[-1].name}: {metrics[-1].words}", flush=True)
+    print("files, by their sha256", flush=True)
+    files = list(file_verdicts(names, metrics))
+    absent = [verdict for verdict in files if verdict.words == "not here" and not args.names]
+    for verdict in files:
+        if verdict not in absent:
+            print(f"  {verdict.name}: {verdict.words}")
+    if absent:
+        print(f"  not here: {', '.join(verdict.name for verdict in absent)}")
+    if wrong := [verdict.name for verdict in (*metrics, *files) if not verdict.right]:
         raise TadsrError(
-            f"not what they should be: {', '.join(wrong)}; delete and fetch them again"
+            f"not what they should be: {', '.join(dict.fromkeys(wrong))}; delete the files and "
+            "fetch them again"
         )
     return 0
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,13 +14,8 @@ from tadsr.metrics.arithmetic import exact_arithmetic
 from tadsr.metrics.card import MetricCard, make_card
 from tadsr.metrics.offline import DownloadError, no_downloads, quiet
 from tadsr.metrics.sets import FEATURES, InceptionStatistics, SetMetric
+from tadsr.metrics.verification import judged, remember_tensors
 from tadsr.weights import Missing, Present, activate, status
-
-KNOWN_TENSORS = {
-    "lpips": "856f0fcd356559e5d77a5f45a8ec40bf3b2e3f5ff76b6c023edc544590a5ccb5",
-    "niqe": "67189960af7e8062f9034ab3ed6be735262786c3d6be71d8379f695e4bfebc97",
-}
-"""Digest of the tensors with which pyiqa reproduces the official calibration values."""
 
 _FILE_OPTION = {
     "lpips-alex": "pretrained_model_path",
@@ -171,23 +165,12 @@ def load_metric(
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         places = " and ".join(str(item.path) for item in found) or f"pyiqa's '{spec.pyiqa}'"
         return Missing(spec.id, f"{places} cannot be loaded ({reason})")
-    card = _verified(make_card(spec, network, None, device.type), spec, found)
+    card = judged(make_card(spec, network, None, device.type), spec, found)
+    if not files:
+        remember_tensors(card, spec)
     if isinstance(network, InceptionStatistics):
         return SetMetric(spec, network, card, device)
     return Metric(spec, network, card, device)
-
-
-def _verified(card: MetricCard, spec: MetricSpec, found: list[Present]) -> MetricCard:
-    """The card with its `verified` field: by the tensors where they are known, else by files.
-
-    A metric that holds tensors of which nothing is known is not verified: pyiqa took them from
-    some file of its own.
-    """
-    if spec.pyiqa in KNOWN_TENSORS:
-        return replace(card, verified=card.tensors == KNOWN_TENSORS[spec.pyiqa])
-    if found:
-        return replace(card, verified=all(item.verified for item in found))
-    return card if card.tensors is None else replace(card, verified=False)
 
 
 def _build(spec: MetricSpec, found: list[Present], device: torch.device) -> torch.nn.Module:

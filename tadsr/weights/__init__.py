@@ -15,6 +15,7 @@ from tadsr.weights.store import (
     verify,
     weights_home,
 )
+from tadsr.weights.tensors import TensorsNote, note_tensors, noted_tensors, published_tensors
 
 __all__ = [
     "CATALOG",
@@ -22,11 +23,15 @@ __all__ = [
     "METRIC_WEIGHTS",
     "Missing",
     "Present",
+    "TensorsNote",
     "WeightFile",
     "activate",
     "canonical_name",
     "fetch",
     "file_digest",
+    "note_tensors",
+    "noted_tensors",
+    "published_tensors",
     "status",
     "verify",
     "weights_home",

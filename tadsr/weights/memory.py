@@ -2,8 +2,8 @@
 
 `files`: digests by size and time of the file (hashing 250 MB takes a second). `failures`: downloads
 that failed, so that a machine without a network waits for the time-out once, not in every run.
-`recorded`: digests of first downloads, for files without an official one. All but the last can be
-found out again.
+`recorded`: digests of first downloads, for files without an official one. `tensors`: digests of
+what metrics loaded (`tadsr.weights.tensors`). All but the records can be found out again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MEMORY = "tadsr-weights.json"
 """Name of the file, in the weights folder."""
 
 _LOCK = ".tadsr-weights-memory.lock"
-_SECTIONS = ("files", "failures", "recorded")
+_SECTIONS = ("files", "failures", "recorded", "tensors")
 
 
 def recall(home: Path) -> dict[str, dict[str, Any]]:

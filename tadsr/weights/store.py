@@ -121,6 +121,8 @@ def file_digest(name: str) -> str:
 def verify(names: Iterable[str]) -> dict[str, str]:
     """Digest anew what is here of `names`; returns name to what is wrong with it, if anything is.
 
+    Of a file whose tensors decide (`WeightFile.content_checked` is false) nothing is said here.
+
     Raises:
         ConfigError: no such name in the catalogue.
     """
@@ -133,8 +135,6 @@ def verify(names: Iterable[str]) -> dict[str, str]:
         found = _judge(entry, path, sha256_file(path))
         if isinstance(found, Missing):
             wrong[name] = found.reason
-        elif found.verified is False:
-            wrong[name] = f"{path}: its sha256 is not the official {entry.sha256}..."
     return wrong
 
 

@@ -10,6 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from tadsr.weights import weights_home
+
+OWN_HOME = weights_home()
+"""The weights folder of whoever runs the tests, as it is before tests set another."""
+
 
 @pytest.fixture(scope="session")
 def installed_weights(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
