@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from tadsr.config.metrics import METRICS, MetricSpec
+from tadsr.config.pyiqa_table import pyiqa_table
 from tadsr.errors import TadsrError
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class MetricCard:
     Not of the files: AlexNet with and without its classifier gives the same LPIPS.
     """
     verified: bool | None
-    """Whether the weights are the official ones; None: no weights, or no official value known."""
+    """Whether the weights are the official ones; None: there is nothing to verify."""
     context: dict[str, str] = field(default_factory=dict)
     """Device class (`cpu`, `cuda`) and torch version."""
     dtype: str = "float32"
@@ -113,10 +114,9 @@ class MetricCard:
 def is_unverified(card: Mapping[str, Any]) -> bool:
     """Whether a stored card's numbers came from weights that nobody vouches for.
 
-    They are kept out of verdicts and marked wherever they are shown. A metric without weights has
-    nothing to verify.
+    They are kept out of verdicts and marked wherever they are shown.
     """
-    return bool(card.get("tensors")) and card.get("verified") is not True
+    return card.get("verified") is False
 
 
 def same_identity(first: MetricCard, second: MetricCard) -> str | None:
@@ -173,9 +173,7 @@ def backbone(pyiqa: str, options: Mapping[str, Any]) -> str:
     plain = {"test_y_channel", "color_space", "crop_border"}
     if pyiqa in _BACKBONES and not set(options) - plain:
         return _BACKBONES[pyiqa]
-    from pyiqa.default_model_configs import DEFAULT_CONFIGS
-
-    defaults = DEFAULT_CONFIGS.get(pyiqa, {}).get("metric_opts", {})
+    defaults = pyiqa_table().get(pyiqa, {}).get("metric_opts", {})
     settings = {**defaults, **{k: v for k, v in options.items() if k not in plain}}
     name = settings.pop("type", pyiqa)
     words = [f"{key} {value}" for key, value in sorted(settings.items()) if isinstance(value, str)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tadsr.config.metrics import MetricSpec
+from tadsr.config.pyiqa_table import FORMULAS
 from tadsr.metrics.card import MetricCard
 from tadsr.weights import Present, note_tensors, published_tensors
 
@@ -26,12 +27,15 @@ def tensors_key(spec: MetricSpec) -> str:
 def judged(card: MetricCard, spec: MetricSpec, found: list[Present]) -> MetricCard:
     """The card with its `verified` field, of weights loaded from the files `found`.
 
-    Verified are tensors of a known digest: known to us, or recorded in the store when they were
-    first loaded from files that all have their official sha256. None where there are no tensors.
-    A metric that holds tensors of which nothing is known is not verified: pyiqa took them from
-    some file of its own, or options chose others.
+    Verified are tensors of a known digest: said to be right in the experiment file, known to us,
+    or recorded in the store when they were first loaded from files that all have their official
+    sha256. None where there is nothing to verify: no tensors, or those of a formula or of a file
+    of the user's own. Any other tensors are not verified: pyiqa took them from some file of its
+    own, or options chose others.
     """
-    if card.tensors is None:
+    if spec.tensors:
+        return replace(card, verified=card.tensors == spec.tensors)
+    if card.tensors is None or spec.file or spec.pyiqa in FORMULAS:
         return card
     if not found or set(spec.options) - _HARMLESS:
         return replace(card, verified=False)

@@ -68,7 +68,7 @@ def _card_row(content: ReportContent, metric: MetricSpec) -> tuple[Cell, ...]:
     images = f"{card.get('color_space', '?')}, {card.get('bit_depth', '?')} bit"
     if card.get("border_crop"):
         images += f", {card['border_crop']} pixels cut from each side"
-    verified = Cell("yes" if card.get("tensors") else "none needed")
+    verified = Cell("yes" if card.get("verified") else "none needed")
     if content.unverified(metric.id):
         verified = Cell("no: unverified", tone="warn")
     return (

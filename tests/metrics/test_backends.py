@@ -290,10 +290,16 @@ def test_other_weights_under_the_right_name_are_not_used(
 
 def test_tensors_that_nobody_vouches_for_are_not_verified() -> None:
     """A metric of pyiqa's that the catalogue does not know, with tensors from wherever."""
-    spec = MetricSpec(id="x", title="X", pyiqa="ssim", higher_is_better=True, needs_reference=True)
+    spec = MetricSpec(id="x", pyiqa="dists", higher_is_better=False, needs_reference=True)
     card = make_card(spec, torch.nn.Linear(1, 1), None, "cpu")
     assert judged(card, spec, []).verified is False
     assert is_unverified(judged(card, spec, []).to_dict())
+    assert card.tensors is not None
+    for digest, known in ((card.tensors, True), ("0" * 64, False)):
+        said = spec.model_copy(update={"tensors": digest})
+        assert judged(card, said, []).verified is known
+    formula = spec.model_copy(update={"pyiqa": "vif"})
+    assert judged(card, formula, []).verified is None, "constants are no weights"
     without = make_card(spec, torch.nn.Identity(), None, "cpu")
     assert judged(without, spec, []).verified is None
     assert not is_unverified(without.to_dict())
