@@ -80,6 +80,8 @@ def metric_verdict(spec: MetricSpec) -> Verdict:
     from tadsr.metrics import Missing as Lacking
     from tadsr.metrics import load_metric
 
+    if not spec.weights:
+        return Verdict(spec.id, "needs no weights", True)
     metric = load_metric(spec)
     if isinstance(metric, Lacking):
         here = all(isinstance(status(name), Present) for name in spec.weights)

@@ -120,8 +120,9 @@ def _column(
             return stored
         return Column(spec.id, missing=str(metric))
     if stored and stored.card and card and same_identity(card, metric.card) is None:
-        # The same tensors may have become known, or no longer be vouched for.
-        return replace(stored, card={**stored.card, "verified": metric.card.verified})
+        # As this version writes it, with what is known of the tensors now.
+        now = {**metric.card.to_dict(), "context": stored.card["context"]}
+        return replace(stored, card=now)
     return measure(metric, pairs, progress)
 
 

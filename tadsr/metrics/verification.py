@@ -29,13 +29,12 @@ def judged(card: MetricCard, spec: MetricSpec, found: list[Present]) -> MetricCa
 
     Verified are tensors of a known digest: said to be right in the experiment file, known to us,
     or recorded in the store when they were first loaded from files that all have their official
-    sha256. None where there is nothing to verify: no tensors, or those of a formula or of a file
-    of the user's own. Any other tensors are not verified: pyiqa took them from some file of its
-    own, or options chose others.
+    sha256. None where there is nothing to verify: no tensors, or the constants of a formula. Any
+    other tensors are not verified: they came from who knows where.
     """
     if spec.tensors:
         return replace(card, verified=card.tensors == spec.tensors)
-    if card.tensors is None or spec.file or spec.pyiqa in FORMULAS:
+    if card.tensors is None or spec.pyiqa in FORMULAS:
         return card
     if not found or set(spec.options) - _HARMLESS:
         return replace(card, verified=False)

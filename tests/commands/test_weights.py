@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from scipy.io import loadmat, savemat
 
 from tadsr.cli import main
 from tadsr.diffusion import ResShiftScheduler
@@ -144,3 +148,74 @@ def test_the_list_says_what_is_known_of_each_hash(capsys: pytest.CaptureFixture[
     assert "official sha256 unknown" in lines["sinsr-v1"]
     assert "known by its first 8" in lines["musiq-koniq"]
     assert "sha256 known " in lines["clip-rn50"]
+
+
+@pytest.fixture
+def installed(home: Path, shared: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The store with LPIPS and NIQE, AlexNet's file being another than the official one."""
+    monkeypatch.setenv("TORCH_HOME", str(home))
+    script = shared / "weights" / "install_metric_weights.py"
+    monkeypatch.setattr(sys, "argv", [str(script), str(home)])
+    with contextlib.redirect_stdout(io.StringIO()):
+        runpy.run_path(str(script), run_name="__main__")
+    return home
+
+
+def listed(capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
+    """Metric to what `tadsr weights list` says of it."""
+    capsys.readouterr()
+    assert main(["weights", "list"]) == 0
+    metrics = capsys.readouterr().out.split("\nfile ")[0]
+    return {line.split()[0]: line for line in metrics.splitlines()[3:] if line}
+
+
+def test_each_metric_says_what_it_needs_and_if_its_tensors_are_right(
+    installed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = listed(capsys)
+    assert "ready, needs no weights" in before["psnr"]
+    assert "alexnet, lpips-alex " in before["lpips"]
+    assert "not looked at yet (tadsr weights verify)" in before["lpips"]
+    assert "missing: musiq-koniq; tadsr weights fetch" in before["musiq"]
+    assert main(["weights", "verify"]) == 0
+    said = capsys.readouterr().out
+    assert "  lpips: the published tensors (856f0fcd3565)" in said
+    assert "  niqe: the published tensors (67189960af7e)" in said
+    assert "  musiq: missing: " in said
+    assert "  alexnet: sha256 known by its first 8, and this is another file, with the same" in said
+    assert "  lpips-alex: sha256 known, and this is it" in said
+    assert "  not here: musiq-koniq, clip-rn50" in said
+    after = listed(capsys)
+    assert "ready, the published tensors (seen " in after["lpips"]
+    assert "ready, the published tensors (seen " in after["niqe"]
+
+
+def test_other_tensors_are_found_and_an_earlier_note_is_not_believed(
+    installed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["weights", "verify", "niqe"]) == 0
+    path = installed / "hub" / "pyiqa" / "niqe_modelparameters.mat"
+    values = loadmat(path)
+    changed = {key: values[key] for key in ("mu_prisparam", "cov_prisparam")}
+    savemat(path, {**changed, "mu_prisparam": changed["mu_prisparam"] + 1e-9})
+    assert "not looked at yet" in listed(capsys)["niqe"]
+    assert main(["weights", "verify", "niqe"]) == 1
+    captured = capsys.readouterr()
+    assert "niqe: UNVERIFIED: its tensors (" in captured.out
+    assert "not what they should be: niqe" in captured.err
+    assert "here, UNVERIFIED" in listed(capsys)["niqe"]
+
+
+def test_metrics_are_fetched_and_verified_by_their_own_names(
+    installed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["weights", "fetch", "lpips"]) == 0
+    assert capsys.readouterr().out.count("here: ") == 2
+    assert main(["weights", "verify", "psnr"]) == 0
+    assert "psnr: needs no weights" in capsys.readouterr().out
+
+
+def test_the_list_needs_no_torch() -> None:
+    code = "import sys; from tadsr.cli import main; main(['weights', 'list']); "
+    code += "sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

@@ -13,7 +13,16 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from tadsr.compare import Comparison, Summary, compare, from_frame, summarize, to_frame
+from tadsr.compare import (
+    UNVERIFIED,
+    Comparison,
+    Summary,
+    compare,
+    find_alarms,
+    from_frame,
+    summarize,
+    to_frame,
+)
 from tadsr.compare.claims import weights_claim
 from tadsr.compare.verdicts import smallest_effect
 from tadsr.errors import ConfigError, DataError
@@ -251,6 +260,51 @@ def test_a_metric_of_the_whole_set_has_seed_statistics_only(score_frame: Frames)
         assert (found.n_seeds, found.n_images, found.per_seed) == (5, 0, ())
         assert (found.population_low, found.win_rate) == (None, None)
         assert found.low is not None
+
+
+def test_an_image_level_interval_of_a_set_metric_is_nowhere(score_frame: Frames) -> None:
+    """Neither where it is exploratory, nor beside per-image metrics, nor in the table of means."""
+    fid = score_frame({name: block[:, :1] for name, block in _blocks(0.1).items()}, metric="fid")
+    frame = pd.concat([fid.assign(image=None), score_frame(_blocks(0.1))])
+    by_metric = {c.metric: c for c in compare(frame, "full", LPIPS)}
+    fid_found, lpips = by_metric["fid"], by_metric["lpips"]
+    assert (lpips.n_images > 1, len(lpips.per_seed), lpips.population_low is None) == (
+        True, 5, False)  # fmt: skip
+    image_level = ("population_low", "population_high", "population_df", "win_rate")
+    assert [getattr(fid_found, name) for name in image_level] == [None] * 4
+    assert (fid_found.per_seed, fid_found.n_images, fid_found.n_seeds) == ((), 0, 5)
+    assert fid_found.low is not None, "over seeds there is one"
+    assert "image" not in fid_found.text
+    means = {s.metric: s for s in summarize(frame) if s.variant == "other"}
+    assert (means["fid"].n_images, means["fid"].n_seeds) == (0, 5)
+    alone = fid.assign(image=None, seed=None).drop_duplicates("variant").astype({"seed": "Int64"})
+    (one,) = compare(alone, "full", [("photos", "fid")], directions={"fid": "lower"})
+    assert (one.low, one.p_value, one.per_seed, one.population_low) == (None, None, (), None)
+
+
+def test_unverified_weights_get_numbers_and_no_verdict(score_frame: Frames) -> None:
+    frame = pd.concat([score_frame(_blocks(-0.1)), score_frame(_blocks(0.1), metric="psnr")])
+    both = [("photos", "lpips"), ("photos", "psnr")]
+    fair = {c.metric: c for c in compare(frame, "full", both)}
+    found = {c.metric: c for c in compare(frame, "full", both, unverified=["lpips"])}
+    assert (fair["lpips"].verdict, fair["psnr"].verdict) == ("better", "better")
+    lpips = found["lpips"]
+    assert (lpips.verdict, lpips.p_adjusted, lpips.unverified) == (UNVERIFIED, None, True)
+    assert (lpips.delta, lpips.low, lpips.family) == (fair["lpips"].delta, fair["lpips"].low, 2)
+    assert lpips.text.startswith("no verdict on other against full")
+    assert "unverified: computed with weights that are not known" in lpips.text
+    # What was declared counts: psnr's p is that of a family of two, the other one of p = 1.
+    assert (found["psnr"].verdict, found["psnr"].family) == ("better", 2)
+    assert found["psnr"].p_adjusted == pytest.approx(2 * (found["psnr"].p_value or 0))
+    assert from_frame(to_frame(list(found.values()))) == list(found.values())
+    (exploratory,) = [c for c in compare(frame, "full", both[1:], unverified=["lpips"])
+                      if c.metric == "lpips"]  # fmt: skip
+    assert exploratory.verdict is None
+    assert "unverified" in exploratory.text
+    needs = {"lpips": False, "psnr": True}  # as if one were without reference, and psnr fell
+    for of, kinds in ((fair, {"perception_up_fidelity_down"}), (found, set())):
+        moved = [of["lpips"], replace(of["psnr"], higher_is_better=False)]
+        assert {alarm.kind for alarm in find_alarms(moved, [], needs_reference=needs)} == kinds
 
 
 def test_diverged_seeds_are_left_out_counted_and_said(score_frame: Frames) -> None:

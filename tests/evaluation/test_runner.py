@@ -20,9 +20,9 @@ from tadsr.config.data import DatasetSpec
 from tadsr.config.metrics import METRICS, MetricSpec, metric_for
 from tadsr.data.images import read_rgb
 from tadsr.data.manifest import build_dataset
-from tadsr.errors import ConfigError, DataError
+from tadsr.errors import ConfigError, DataError, TadsrError
 from tadsr.evaluation import Bicubic, EvaluationOutcome, evaluate, evaluate_dataset
-from tadsr.evaluation.scores import read_scores, read_seconds
+from tadsr.evaluation.scores import gather, read_scores, read_seconds, write_scores
 from tadsr.seeds import numpy_generator
 
 NAMES = ("a", "b", "c")
@@ -322,3 +322,64 @@ def test_a_grey_reference_scores_alike_from_its_file_and_from_its_data_set(
     assert values["d/hr/a.png"] == values["L/a.png"]
     # Y spans 219 of 255 levels
     assert values["RGB/a.png"] - expected == pytest.approx(20 * np.log10(255 / 219), abs=1e-3)
+
+
+def with_card(parquet: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Rewrite the card of PSNR in a score file."""
+    frame, meta = read_scores(parquet)
+    change(meta["cards"]["psnr"])
+    write_scores(parquet, frame, meta)
+
+
+def test_a_card_of_an_earlier_version_is_completed_or_its_column_scored_anew(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tadsr.metrics.backends import Metric
+
+    run([PSNR])
+    before = run.parquet.read_bytes()
+    scored: list[str] = []
+    score = Metric.score
+    monkeypatch.setattr(
+        Metric, "score",
+        lambda self, *a, **k: (scored.append(self.spec.id), score(self, *a, **k))[1],
+    )  # fmt: skip
+
+    def earlier(card: dict[str, Any]) -> None:
+        for later in ("backbone", "reference_resize", "grey"):
+            del card[later]
+
+    with_card(run.parquet, earlier)
+    run([PSNR])
+    assert (scored, run.parquet.read_bytes()) == ([], before)
+    for change in (
+        lambda card: card["libraries"].update(pyiqa="0.1.0"),
+        lambda card: card.update(unheard_of=1),
+    ):
+        with_card(run.parquet, change)
+        run([PSNR])
+        assert (len(scored), run.parquet.read_bytes()) == (3, before)
+        assert run.loaded == 0, "from the images that are there"
+        scored.clear()
+
+
+def test_cards_that_differ_cannot_stand_in_one_column(dataset: Path, tmp_path: Path) -> None:
+    classic = metric_for("psnr", "classic")
+    for name, grey in (("bicubic", "rgb"), ("other", "levels")):
+        folder = tmp_path / "evaluations" / name
+        Run(dataset, folder)([classic.model_copy(update={"grey": grey})], upscaler=name)
+    assert len(gather(tmp_path, ["d"], ["bicubic"]).frame) == 3
+    with pytest.raises(
+        TadsrError,
+        match=r"other/d\.parquet.*bicubic/d\.parquet cannot stand in "
+        r"one table: psnr: grey differs: rgb and levels; run `tadsr evaluate`",
+    ):
+        gather(tmp_path, ["d"])
+
+
+def test_a_column_is_as_unverified_as_any_of_its_files(dataset: Path, tmp_path: Path) -> None:
+    for name in ("bicubic", "other", "third"):
+        Run(dataset, tmp_path / "evaluations" / name)([PSNR], upscaler=name)
+    with_card(tmp_path / "evaluations" / "other" / "d.parquet",
+              lambda card: card.update(verified=False))  # fmt: skip
+    assert gather(tmp_path, ["d"]).cards["psnr"]["verified"] is False

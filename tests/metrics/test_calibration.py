@@ -80,7 +80,7 @@ def test_official_values(shared, weights, spec: MetricSpec, tolerances: list[flo
 def test_niqe_is_that_of_the_published_table_of_this_implementation(shared, weights) -> None:
     # calibration_summary.csv, "niqe(ours)"; on noise the last digits depend on the processor
     expected = [15.6538, 3.6549, 3.2342, 3.1921, 9.0722]
-    assert scores(shared, loaded(METRICS["niqe"])) == pytest.approx(expected, abs=2e-3)
+    assert scores(shared, loaded(METRICS["niqe"])) == pytest.approx(expected, abs=6e-3)
 
 
 def test_the_example_of_lpips(shared, weights) -> None:
