@@ -116,6 +116,8 @@ def gather(
     """
     import pandas as pd
 
+    from tadsr.metrics.card import MetricCard
+
     parts = []
     cards: dict[str, tuple[dict[str, Any], Path]] = {}
     contents: dict[str, tuple[str, Path]] = {}
@@ -139,7 +141,8 @@ def gather(
         for metric, found in reasons.items()
         if metric not in cards
     }
-    return Gathered(whole, {metric: card for metric, (card, _) in cards.items()}, missing)
+    complete = {name: MetricCard.from_dict(card).to_dict() for name, (card, _) in cards.items()}
+    return Gathered(whole, complete, missing)
 
 
 def split_upscaler(name: str) -> tuple[str, int | None]:

@@ -50,6 +50,7 @@ def cards_table(content: ReportContent) -> Table:
         columns=(
             Column("metric", "Metric", numeric=False),
             Column("implementation", "Computed by", numeric=False),
+            Column("backbone", "Network inside", numeric=False),
             Column("images", "On", numeric=False),
             Column("options", "Options", numeric=False),
             Column("tensors", "Weights (sha256)", numeric=False),
@@ -63,17 +64,22 @@ def _card_row(content: ReportContent, metric: MetricSpec) -> tuple[Cell, ...]:
     card = content.cards.get(metric.id)
     if card is None:
         text = content.missing.get(metric.id, "no score of it was found")
-        return (Cell(metric.title), Cell(f"missing: {text}", tone="warn"), *[Cell("")] * 4)
+        return (Cell(metric.title), Cell(f"missing: {text}", tone="warn"), *[Cell("")] * 5)
     libraries = _listed({**card.get("libraries", {}), **card.get("context", {})})
     images = f"{card.get('color_space', '?')}, {card.get('bit_depth', '?')} bit"
     if card.get("border_crop"):
         images += f", {card['border_crop']} pixels cut from each side"
+    if metric.needs_reference:
+        grey = "on their own levels" if card.get("grey") == "levels" else "read as RGB"
+        resize = card.get("reference_resize", "?")
+        images += f"; grey pictures {grey}; resize of the reference {resize}"
     verified = Cell("yes" if card.get("verified") else "none needed")
     if content.unverified(metric.id):
         verified = Cell("no: unverified", tone="warn")
     return (
         Cell(metric.title),
         Cell(f"{card.get('pyiqa', metric.pyiqa)} ({libraries}; {card.get('dtype', '?')})"),
+        Cell(str(card.get("backbone", "?"))),
         Cell(images),
         Cell(_listed(card.get("options", {}))),
         Cell(str(card.get("tensors") or "none")),

@@ -140,7 +140,8 @@ def _card(metric: str) -> dict[str, Any]:
             "tensors": "ab12" * 16 if spec.weights else None,
             "verified": {"lpips": True, "clipiqa": False, "niqe": True}.get(metric),
             "context": {"device": "cpu", "torch": "2.14.1"}, "dtype": "float32",
-            "bit_depth": 8}  # fmt: skip
+            "bit_depth": 8, "backbone": "a network", "grey": "rgb",
+            "reference_resize": "none: pairs of unequal size are refused"}  # fmt: skip
 
 
 def _run_card(status: str, seconds: float) -> dict[str, Any]:
