@@ -14,6 +14,7 @@ from tadsr.config import MetricSpec
 from tadsr.report.content import ReportContent
 from tadsr.report.curves import BINS, draw_curves, teacher_data, training_data
 from tadsr.report.drawing import INK, MUTED, PAPER, Look, looks, new_figure, stamp, style
+from tadsr.report.quality_cost import described_cost, draw_quality_cost, quality_cost_data
 from tadsr.report.spectrum import described, draw_spectrum, spectrum_data
 from tadsr.report.wording import caption, p_text
 
@@ -214,8 +215,8 @@ def _draw_effect(ax: Any, place: int, row: EffectRow) -> None:
 
 def all_figures(content: ReportContent) -> list[ReportFigure]:
     """Every figure there are data for, drawn."""
-    makers = (_plane_figure, _effects_figure, _training_figure, _teacher_figure,
-              _spectrum_figure)  # fmt: skip
+    makers = (_plane_figure, _quality_cost_figure, _effects_figure, _training_figure,
+              _teacher_figure, _spectrum_figure)  # fmt: skip
     with style():
         return [figure for make in makers for figure in make(content)]
 
@@ -237,6 +238,14 @@ def _plane_figure(content: ReportContent) -> Iterator[ReportFigure]:
             for plane in planes)  # fmt: skip
         yield ReportFigure("perception-distortion", "Perception and distortion", words,
                            f"{x.title} / {y.title}. {listing}", figure)  # fmt: skip
+
+
+def _quality_cost_figure(content: ReportContent) -> Iterator[ReportFigure]:
+    data = quality_cost_data(content)
+    if data:
+        words = caption("figures", "quality-cost", metric=data.metric.title, where=data.where)
+        yield ReportFigure("quality-cost", "Quality and latency", words, described_cost(data),
+                           draw_quality_cost(data))  # fmt: skip
 
 
 def _effects_figure(content: ReportContent) -> Iterator[ReportFigure]:

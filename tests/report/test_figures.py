@@ -13,6 +13,7 @@ from tadsr.report.content import ReportContent
 from tadsr.report.curves import BINS, binned, teacher_data, training_data
 from tadsr.report.drawing import PALETTE, inline_svg, looks, save
 from tadsr.report.figures import all_figures, effects_data, perception_distortion_data
+from tadsr.report.quality_cost import described_cost, quality_cost_data
 
 
 def test_plane_holds_means_and_one_point_per_surviving_seed(content: ReportContent) -> None:
@@ -35,6 +36,32 @@ def test_plane_falls_back_to_the_next_perceptual_metric(content: ReportContent) 
     assert not fallen.unverified
     without = {key: value for key, value in content.means.items() if key[2] != "psnr"}
     assert perception_distortion_data(replace(content, means=without)) == []
+
+
+def test_quality_stands_against_the_latency_that_was_measured(content: ReportContent) -> None:
+    data = quality_cost_data(content)
+    assert data is not None
+    assert (data.dataset, data.metric.id, data.lr_side) == ("photos-bicubic", "lpips", 64)
+    points = {point.name: point for point in data.points}
+    assert list(points) == [*content.baselines, *content.variants]
+    assert points["teacher-15"].seconds == pytest.approx(1.93)
+    assert {points[name].seconds for name in content.variants} == {points["full"].seconds}
+    for name, point in points.items():
+        mean = content.means["photos-bicubic", name, "lpips"]
+        assert (point.quality, point.half_width) == (mean.mean, mean.half_width)
+    assert "teacher-15 1.93 s / 0." in described_cost(data)
+
+
+def test_latencies_of_different_machines_do_not_share_an_axis(content: ReportContent) -> None:
+    cost = content.costs["teacher-15"]
+    moved = tuple(replace(record, device_name="Processor Y") for record in cost.records)
+    changed = {**content.costs, "teacher-15": replace(cost, records=moved)}
+    data = quality_cost_data(replace(content, costs=changed))
+    assert data is not None
+    assert "teacher-15" not in [point.name for point in data.points]
+    assert quality_cost_data(replace(content, costs={})) is None
+    undeclared = content.experiment.model_copy(update={"primary": ()})
+    assert quality_cost_data(replace(content, experiment=undeclared)) is None
 
 
 def test_effects_are_the_declared_comparisons(content: ReportContent) -> None:
@@ -93,7 +120,9 @@ def test_no_two_series_look_the_same() -> None:
 
 def test_saved_figures_are_equal_byte_for_byte(content: ReportContent, tmp_path: Path) -> None:
     first, again = (all_figures(content) for _ in range(2))
-    assert [f.name for f in first] == ["perception-distortion", "effects", "training", "teacher"]
+    assert [f.name for f in first] == [
+        "perception-distortion", "quality-cost", "effects", "training", "teacher",
+    ]  # fmt: skip
     chosen = first[1], again[1]
     paths = [save(f.figure, tmp_path / str(i), f.name) for i, f in enumerate(chosen)]
     assert [p.suffix for p in paths[0]] == [".svg", ".pdf", ".png"]

@@ -1,0 +1,93 @@
+"""The figure of quality against latency."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+from tadsr.compare import UNVERIFIED
+from tadsr.config import MetricSpec
+from tadsr.evaluation.cost_records import STUDENTS
+from tadsr.report.content import ReportContent
+from tadsr.report.drawing import PAPER, Look, looks, new_figure, stamp
+from tadsr.report.wording import quantity
+
+
+@dataclass(frozen=True)
+class CostPoint:
+    """One upscaler: its median latency, its mean with the interval's half width, its look."""
+
+    name: str
+    seconds: float
+    quality: float
+    half_width: float | None
+    look: Look
+
+
+@dataclass(frozen=True)
+class QualityCost:
+    """What the figure shows."""
+
+    dataset: str
+    metric: MetricSpec
+    lr_side: int
+    where: str
+    """What all points were measured on."""
+    points: tuple[CostPoint, ...]
+    unverified: bool = False
+    """Whether the metric used weights that are not known to be the official ones."""
+
+
+def quality_cost_data(content: ReportContent) -> QualityCost | None:
+    """The first declared endpoint against latency at the first size; None without either.
+
+    Models that were measured on something else than the students are left out: their latencies
+    do not stand on one axis.
+    """
+    primary, sizes = content.experiment.primary, content.experiment.evaluation.cost.sizes
+    students = content.costs.get(STUDENTS)
+    at = students.at(sizes[0]) if students and sizes else None
+    if not primary or at is None:
+        return None
+    endpoint = primary[0]
+    styles = looks(content.variants, content.baselines)
+    points = []
+    for name in (*content.baselines, *content.variants):
+        cost = students if name in content.variants else content.costs.get(name)
+        record = cost.at(sizes[0]) if cost else None
+        mean = content.means.get((endpoint.dataset, name, endpoint.metric))
+        if mean and record and record.median and record.where == at.where:
+            points.append(CostPoint(name, record.median, mean.mean, mean.half_width, styles[name]))
+    if len({point.seconds for point in points}) < 2:
+        return None
+    metric = content.metric(endpoint.metric)
+    doubted = content.unverified(metric.id)
+    return QualityCost(endpoint.dataset, metric, sizes[0], at.where, tuple(points), doubted)
+
+
+def draw_quality_cost(data: QualityCost) -> Figure:
+    """Latency on a logarithmic axis; bars are half intervals over seeds."""
+    figure = new_figure(5.6, 3.2)
+    ax = figure.subplots()
+    for point in data.points:
+        look = point.look
+        ax.errorbar(point.seconds, point.quality, yerr=point.half_width, fmt=look.marker,
+                    color=look.color, label=point.name, markersize=8, markeredgecolor=PAPER,
+                    markeredgewidth=0.8, elinewidth=1.2)  # fmt: skip
+    ax.set(xscale="log", title=data.dataset,
+           xlabel=f"median latency of one LR image of {data.lr_side} × {data.lr_side} (s)",
+           ylabel=f"{data.metric.title} {data.metric.arrow}")  # fmt: skip
+    ax.margins(0.12)
+    if data.unverified:
+        stamp(ax, UNVERIFIED)
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside right upper")
+    return figure
+
+
+def described_cost(data: QualityCost) -> str:
+    """The points in words."""
+    return "; ".join(
+        f"{p.name} {quantity(p.seconds, 's')} / {p.quality:.{data.metric.decimals}f}"
+        for p in data.points
+    )
