@@ -87,7 +87,8 @@ def draw_quality_cost(data: QualityCost) -> Figure:
 
 def described_cost(data: QualityCost) -> str:
     """The points in words."""
-    return "; ".join(
+    points = ", ".join(
         f"{p.name} {quantity(p.seconds, 's')} / {p.quality:.{data.metric.decimals}f}"
         for p in data.points
     )
+    return f"Latency / {data.metric.title} on {data.dataset}: {points}"

@@ -116,7 +116,7 @@ def test_each_number_has_the_mark_that_a_note_explains(content: ReportContent) -
 
 def test_every_figure_of_theirs_is_stamped(content: ReportContent) -> None:
     figures = {figure.name: figure for figure in all_figures(content)}
-    for name in ("perception-distortion", "effects"):
+    for name in ("perception-distortion", "quality-cost", "effects"):
         figure = figures[name].figure
         for axes in figure.axes:
             assert any(text.get_text() == UNVERIFIED for text in axes.findobj(Text)), name
