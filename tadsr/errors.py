@@ -41,3 +41,9 @@ def nearest(word: str, names: list[str]) -> str:
     if close:
         return f"did you mean '{close[0]}'?"
     return "valid names: " + ", ".join(sorted(names))
+
+
+def listed(problems: list[str], most: int = 20) -> str:
+    """Several problems in one line; past `most` of them, the number of the others."""
+    shown = "; ".join(problems[:most])
+    return f"{shown}; and {len(problems) - most} more" if len(problems) > most else shown

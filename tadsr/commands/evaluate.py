@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
+from typing import TYPE_CHECKING
 
 from tadsr.commands.common import (
     JobContext,
@@ -22,6 +24,9 @@ from tadsr.plan.receipts import content_of
 from tadsr.plan.sources import absence
 from tadsr.runs.folder import lock_path
 
+if TYPE_CHECKING:
+    from tadsr.evaluation.measure import MetricLoader
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
@@ -33,11 +38,19 @@ def run(args: argparse.Namespace) -> int:
     plan = load_plan(args)
     for job in selected_jobs(plan, args, "evaluate"):
         with job_context(plan, job) as context:
-            work_through(context, "models", lambda name: evaluate_upscaler(context, name))
+            loader = metric_loader(plan)  # metrics are loaded once, for all models of the job
+            work_through(context, "models", partial(evaluate_upscaler, context, loader))
     return 0
 
 
-def evaluate_upscaler(context: JobContext, name: str) -> None:
+def metric_loader(plan: Plan) -> MetricLoader:
+    """What loads the metrics of a job, on the device of the experiment."""
+    from tadsr.evaluation.measure import MetricLoader
+
+    return MetricLoader(choose_device(plan.experiment.execution.device))
+
+
+def evaluate_upscaler(context: JobContext, loader: MetricLoader, name: str) -> None:
     """Score one upscaler on every test set; a diverged student is recorded and left out.
 
     Raises:
@@ -56,7 +69,7 @@ def evaluate_upscaler(context: JobContext, name: str) -> None:
         remove_leftovers(folder)
         for dataset in plan.experiment.data.test:
             try:
-                digest = evaluate_on(context, name, dataset)
+                digest = evaluate_on(context, name, dataset, loader)
             except TadsrError as error:  # the other test sets are measured all the same
                 print(f"evaluate {name} on {dataset}: failed: {error}", flush=True)
                 failed.append(error)
@@ -83,7 +96,7 @@ def score_identity(plan: Plan, name: str, dataset: str) -> dict[str, str]:
     }
 
 
-def evaluate_on(context: JobContext, name: str, dataset: str) -> str:
+def evaluate_on(context: JobContext, name: str, dataset: str, loader: MetricLoader) -> str:
     """Score one upscaler on one test set; returns the digest of the score file."""
     from tadsr.evaluation import evaluate_dataset
 
@@ -93,6 +106,7 @@ def evaluate_on(context: JobContext, name: str, dataset: str) -> str:
     context.work_begins()
     folder = plan.evaluation(name)
     identity = score_identity(plan, name, dataset)
+    threads = experiment.evaluation.threads
     for remark in remarks(plan, name, dataset):
         print(f"evaluate {name} on {dataset}: {remark}", flush=True)
     scores = folder / f"{dataset}.parquet"
@@ -100,7 +114,8 @@ def evaluate_on(context: JobContext, name: str, dataset: str) -> str:
         upscaler_factory(plan, name, dataset, device), plan.dataset(dataset), scores,
         folder / dataset,
         experiment.metrics(), identity, device=device, progress=context.progress,
-        threads=experiment.evaluation.threads, scale=experiment.data.scale,
+        threads=threads, scale=experiment.data.scale, workers=context.job.threads // threads,
+        loader=loader,
     )  # fmt: skip
     shown = "  ".join(f"{metric} {value:.4f}" for metric, value in outcome.means.items())
     print(f"evaluate {name} on {dataset}: {shown}", flush=True)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tadsr.evaluation.cost import measure_cost
     from tadsr.evaluation.finished import FinishedImages
     from tadsr.evaluation.foreign import CheckpointUpscaler
-    from tadsr.evaluation.measure import evaluate
+    from tadsr.evaluation.pairs import evaluate
     from tadsr.evaluation.runner import EvaluationOutcome, evaluate_dataset
     from tadsr.evaluation.upscalers import (
         Bicubic,
@@ -42,7 +42,7 @@ _HOMES = {
     "FinishedImages": "finished",
     "PipelineUpscaler": "upscalers",
     "Upscaler": "upscalers",
-    "evaluate": "measure",
+    "evaluate": "pairs",
     "evaluate_dataset": "runner",
     "measure_cost": "cost",
     "published_upscaler": "upscalers",

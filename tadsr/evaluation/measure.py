@@ -1,31 +1,37 @@
-"""One metric over a list of images, and `evaluate`, the same for a caller's own images."""
+"""Metrics on one image, by any of several threads, and the columns that come of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from threading import Lock
+from typing import Any
 
 import torch
 
-from tadsr.config.metrics import METRICS, MetricSpec
-from tadsr.data.images import is_grey_file, read_rgb, to_tensor, to_uint8
-from tadsr.errors import ConfigError, DataError, nearest
+from tadsr.config.metrics import MetricSpec
+from tadsr.data.images import RGB8, is_grey_file, read_rgb, to_tensor, to_uint8
+from tadsr.errors import DataError
+from tadsr.files import canonical_json
+from tadsr.metrics import Missing, load_metric
 from tadsr.metrics.backends import Metric, NotComputableError
 from tadsr.metrics.sets import SetMetric
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Picture = Path | str | torch.Tensor
 """A path, or a (3, H, W) tensor in [0, 1], which is rounded to 8 bits as a stored image is."""
 
-NamedPair = tuple[str, Picture, Picture | None]
-"""(name, image, reference)."""
-
 NO_REFERENCE = "not applicable: these images have no reference"
+
+REENTRANT = ("psnr", "ssim", "lpips", "niqe", "musiq")
+"""pyiqa's metrics that keep nothing between or during calls, so that several threads can be in
+them at once. Others may note features in themselves (hooks): they see one image at a time."""
+
+ON_CPU = ("psnr", "ssim", "niqe")
+"""Arithmetic without a network, most of it in float64: the CPU's workers do it while a GPU is at
+work on what it is good at, and the numbers do not depend on the device."""
 
 
 @dataclass(frozen=True)
@@ -47,136 +53,106 @@ class Column:
         return fmean(self.values.values())
 
 
-def applicable(spec: MetricSpec, pairs: Sequence[NamedPair]) -> list[NamedPair]:
-    """The pairs that have what the metric needs."""
-    return [pair for pair in pairs if pair[2] is not None or not spec.needs_reference]
-
-
-def measure(
-    metric: Metric | SetMetric,
-    pairs: Sequence[NamedPair],
-    progress: Callable[[int], None] = lambda done: None,
+def column(
+    spec: MetricSpec, values: dict[str, float], card: dict[str, Any], skipped: dict[str, str]
 ) -> Column:
-    """Score every pair; an image on which the metric is not defined is skipped, with the reason.
-
-    A metric of whole sets gives one value, under an empty name.
-
-    Raises:
-        DataError: a pair that cannot be compared; names the image.
-    """
-    if isinstance(metric, SetMetric):
-        return _measure_set(metric, pairs, progress)
-    values: dict[str, float] = {}
-    skipped: dict[str, str] = {}
-    usable = applicable(metric.spec, pairs)
-    for done, (name, image, reference) in enumerate(usable):
-        progress(done)
-        try:
-            hr = read(reference) if metric.spec.needs_reference and reference is not None else None
-            values[name] = metric.score(read(image), hr, grey=_is_grey(metric.spec, reference))
-        except NotComputableError as error:
-            skipped[name] = str(error)
-        except DataError as error:
-            raise DataError(f"image '{name}': {error}") from error
+    """A column, with the reason where the metric is defined on no image."""
     missing = None
     if not values:
-        reason = next(iter(skipped.values()), None)
-        missing = f"defined on none of the images: {reason}" if reason else NO_REFERENCE
-    return Column(metric.spec.id, values, metric.card.to_dict(), missing, skipped)
+        missing = "there is no image to measure"
+        if skipped:
+            missing = f"defined on none of the images: {next(iter(skipped.values()))}"
+    return Column(spec.id, values, card, missing, skipped)
 
 
-def _measure_set(
-    metric: SetMetric, pairs: Sequence[NamedPair], progress: Callable[[int], None]
+class MetricLoader:
+    """Loads each metric once, for all models and data sets that a process evaluates."""
+
+    def __init__(self, device: torch.device | str = "cpu") -> None:
+        self.device = torch.device(device)
+        self._loaded: dict[str, Metric | SetMetric] = {}
+
+    def __call__(self, spec: MetricSpec) -> Metric | SetMetric | Missing:
+        """The metric, or what it lacks (which is looked for again the next time)."""
+        key = canonical_json(spec.model_dump(mode="json"))
+        if key not in self._loaded:
+            metric = load_metric(spec, "cpu" if spec.pyiqa in ON_CPU else self.device)
+            if isinstance(metric, Missing):
+                return metric
+            self._loaded[key] = metric
+        return self._loaded[key]
+
+
+class Scorer:
+    """Several metrics on one image after the other; any number of threads may call it."""
+
+    def __init__(self, metrics: Mapping[str, Metric]) -> None:
+        """`metrics` by the key under which their values are given."""
+        self._metrics = metrics
+        self._alone = Lock()
+
+    def score(
+        self, sr: RGB8, reference: Picture | None, wanted: Sequence[str], place: Path | str
+    ) -> tuple[dict[str, float], dict[str, str]]:
+        """The values of the wanted metrics, and the reasons of those not defined on this image.
+
+        The reference is read once, and only if one of them needs it; `place` is the image's name
+        in messages.
+
+        Raises:
+            DataError: a reference that cannot be read, or that is of another size.
+        """
+        values: dict[str, float] = {}
+        skipped: dict[str, str] = {}
+        image, hr, grey = to_tensor(sr), None, None
+        specs = [self._metrics[key].spec for key in wanted]
+        if reference is not None and any(spec.needs_reference for spec in specs):
+            hr = _reference(sr, reference, place)
+            if any(spec.grey == "levels" for spec in specs):  # a tensor has three channels
+                grey = not isinstance(reference, torch.Tensor) and is_grey_file(reference)
+        for key in wanted:
+            metric = self._metrics[key]
+            needed = (hr, grey) if metric.spec.needs_reference else (None, None)
+            try:
+                with nullcontext() if _reentrant(metric) else self._alone:
+                    values[key] = metric.score(image, needed[0], grey=needed[1])
+            except NotComputableError as error:
+                skipped[key] = str(error)
+        return values, skipped
+
+
+def _reentrant(metric: Metric) -> bool:
+    """Whether several threads may be in the metric; a GPU does one thing at a time."""
+    return metric.device.type == "cpu" and metric.spec.pyiqa in REENTRANT
+
+
+def measure_set(
+    metric: SetMetric,
+    images: Sequence[Path],
+    references: Sequence[Path] | None,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> Column:
-    """The one value of a set of stored images; too few of them give none."""
-    usable = applicable(metric.spec, pairs)
-    given = [picture for _, image, reference in usable for picture in (image, reference)]
-    if any(isinstance(picture, torch.Tensor) for picture in given):
-        raise DataError(f"{metric.spec.id}: is computed from files; pass paths instead of tensors")
-    images = [Path(str(image)) for _, image, _ in usable]
-    references = [Path(str(reference)) for _, _, reference in usable if reference is not None]
-    needed = references if metric.spec.needs_reference else None
+    """The one value of a set of stored images, under an empty name; too few of them give none."""
     card = metric.card.to_dict()
     try:
-        value = metric.score(images, needed, progress)
+        value = metric.score(images, references, progress)
     except DataError as error:
         return Column(metric.spec.id, card=card, missing=str(error))
     return Column(metric.spec.id, {"": value}, card)
 
 
-def read(picture: Picture) -> torch.Tensor:
-    """A picture as a (3, H, W) float32 tensor in [0, 1] of 8-bit values."""
-    if isinstance(picture, torch.Tensor):
-        return to_tensor(to_uint8(picture))
-    return to_tensor(read_rgb(picture))
+def levels(picture: Picture) -> RGB8:
+    """A picture as (H, W, 3) 8-bit levels."""
+    return to_uint8(picture) if isinstance(picture, torch.Tensor) else read_rgb(picture)
 
 
-def _is_grey(spec: MetricSpec, reference: Picture | None) -> bool | None:
-    """Whether the reference's file holds one channel, if the metric asks; a tensor has three."""
-    if spec.grey == "rgb" or reference is None:
-        return None
-    return not isinstance(reference, torch.Tensor) and is_grey_file(reference)
-
-
-def evaluate(
-    pairs: Sequence[tuple[Picture, Picture | None]],
-    metrics: Sequence[str | MetricSpec],
-    device: torch.device | str = "cpu",
-) -> pd.DataFrame:
-    """Score a caller's own images: long form, columns `image, metric, value`.
-
-    `pairs` holds (image, reference or None), each a path or a (3, H, W) tensor in [0, 1]. Images
-    are called by the stem of their file, or `image-<n>`. `frame.attrs` holds `cards` (metric to
-    card), `missing` (metric to `reason; command`) and `skipped` (metric to image to reason).
-
-    Raises:
-        ConfigError: a metric name that is not known.
-        DataError: a pair that cannot be compared; names the image.
-    """
-    import pandas as pd
-
-    from tadsr.metrics import Missing, load_metric
-
-    named = _named(pairs)
-    columns = []
-    for spec in map(_spec, metrics):
-        if not applicable(spec, named):
-            columns.append(Column(spec.id, missing=NO_REFERENCE))
-            continue
-        metric = load_metric(spec, device)
-        if isinstance(metric, Missing):
-            columns.append(Column(spec.id, missing=str(metric)))
-        else:
-            columns.append(measure(metric, named))
-    rows = [(image, c.metric, value) for c in columns for image, value in c.values.items()]
-    frame = pd.DataFrame(rows, columns=["image", "metric", "value"])
-    frame.attrs = {
-        "cards": {c.metric: c.card for c in columns if c.values},
-        "missing": {c.metric: c.missing for c in columns if c.missing},
-        "skipped": {c.metric: c.skipped for c in columns if c.skipped},
-    }
-    return frame.astype({"value": "float64"})
-
-
-def _spec(metric: str | MetricSpec) -> MetricSpec:
-    if isinstance(metric, MetricSpec):
-        return metric
-    if metric not in METRICS:
-        raise ConfigError(f"unknown metric '{metric}': {nearest(metric, list(METRICS))}")
-    return METRICS[metric]
-
-
-def _named(pairs: Sequence[tuple[Picture, Picture | None]]) -> list[NamedPair]:
-    """Pairs with unique names: the file's stem, its path where stems repeat, or a number."""
-    stems = [Path(p).stem for p, _ in pairs if not isinstance(p, torch.Tensor)]
-    named: list[NamedPair] = []
-    for index, (image, reference) in enumerate(pairs):
-        if isinstance(image, torch.Tensor):
-            name = f"image-{index}"
-        else:
-            stem = Path(image).stem
-            name = stem if stems.count(stem) == 1 else str(image)
-        named.append((name, image, reference))
-    if len({name for name, _, _ in named}) < len(named):
-        raise DataError("the same image is given twice; remove one of the pairs")
-    return named
+def _reference(sr: RGB8, reference: Picture, place: Path | str) -> torch.Tensor:
+    """A reference as a tensor; one of another size than the image is refused."""
+    hr = levels(reference)
+    if sr.shape != hr.shape:
+        name = "its reference" if isinstance(reference, torch.Tensor) else f"reference {reference}"
+        raise DataError(
+            f"{place} of {sr.shape[1]}x{sr.shape[0]} and {name} of {hr.shape[1]}x{hr.shape[0]} "
+            "differ in size; a reference is 'scale' times as large as the LR image"
+        )
+    return to_tensor(hr)

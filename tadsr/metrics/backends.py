@@ -10,7 +10,7 @@ import torch
 
 from tadsr.config.metrics import MetricSpec
 from tadsr.errors import ConfigError, DataError, nearest
-from tadsr.metrics.arithmetic import exact_arithmetic
+from tadsr.metrics.arithmetic import BandedConvolutions, exact_arithmetic
 from tadsr.metrics.card import MetricCard, make_card
 from tadsr.metrics.offline import DownloadError, no_downloads, quiet
 from tadsr.metrics.sets import FEATURES, InceptionStatistics, SetMetric
@@ -96,7 +96,7 @@ class Metric:
         return value
 
     def _value(self, *images: torch.Tensor) -> float:
-        with exact_arithmetic(self.device):
+        with exact_arithmetic(self.device), BandedConvolutions():
             try:
                 return float(self._network(*images))
             except torch.linalg.LinAlgError:  # type: ignore[attr-defined]

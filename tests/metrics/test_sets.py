@@ -12,7 +12,7 @@ from skimage import data
 from tadsr.config.metrics import METRICS
 from tadsr.data.images import write_png
 from tadsr.errors import DataError
-from tadsr.evaluation.measure import measure
+from tadsr.evaluation.measure import measure_set
 from tadsr.metrics import Missing, SetMetric, load_metric
 from tadsr.metrics.sets import frechet_distance
 
@@ -106,10 +106,12 @@ def test_a_set_equals_itself_and_its_card_says_what_it_stands_on(
     assert there > 1e-3
     assert there == pytest.approx(metric.score(others, images), rel=1e-3)
     assert metric.card.verified is False, "locally made weights"
-    named = [(path.stem, path, other) for path, other in zip(images, others, strict=True)]
-    column = measure(metric, named)
+    column = measure_set(metric, images, others)
     assert column.values == {"": pytest.approx(there)}
-    assert measure(metric, named[:1]).missing == "fid: 1 image(s); a set has two or more"
+    assert (
+        measure_set(metric, images[:1], others[:1]).missing
+        == "fid: 1 image(s); a set has two or more"
+    )
     faces = load(home, "fid-ffhq")
     assert faces.score(images) > 0
     assert faces.card.tensors != metric.card.tensors, "the reference set is part of the card"
