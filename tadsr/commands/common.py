@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tadsr.errors import ConfigError, TadsrError, nearest
+from tadsr.errors import ConfigError, TadsrError, listed, nearest
 from tadsr.files import write_json, write_text
 from tadsr.plan import Job, Plan
 from tadsr.plan.receipts import write_receipt
@@ -125,7 +125,7 @@ def work_through(context: JobContext, what: str, work: Callable[[str], None]) ->
     """Do each cell of the job; one that crashes does not stop the others, but fails the job.
 
     Raises:
-        TadsrError: after the last cell, naming the first that failed.
+        TadsrError: after the last cell, naming those that failed.
     """
     failed = []
     for index, name in enumerate(context.job.cells):
@@ -141,7 +141,8 @@ def work_through(context: JobContext, what: str, work: Callable[[str], None]) ->
             print(f"{context.job.stage} {name}: failed: {error}", flush=True)
             failed.append(f"{name}: {error}")
     if failed:
-        raise TadsrError(f"{len(failed)} of {len(context.job.cells)} {what} failed; {failed[0]}")
+        cells = len(context.job.cells)
+        raise TadsrError(f"{len(failed)} of {cells} {what} failed; {listed(failed)}")
 
 
 def _seconds_since_process_start() -> float:

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 
-from tadsr.commands.common import add_job_arguments, job_context, load_plan, selected_jobs
+from tadsr.commands.common import (
+    JobContext,
+    add_job_arguments,
+    job_context,
+    load_plan,
+    selected_jobs,
+    work_through,
+)
 from tadsr.config.presets import count_remark
 from tadsr.errors import DataError
 from tadsr.files import digest_json
@@ -20,32 +28,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make what is missing; a data set that is there and whole is kept."""
+    """Make what is missing; a data set that is there and whole is kept.
+
+    All data sets are gone through, so that every image that cannot be used is told in one go.
+    """
     plan = load_plan(args)
     for job in selected_jobs(plan, args, "data"):
         with job_context(plan, job) as context:
-            from tadsr.data.manifest import build_dataset, dataset_content
-
             context.work_begins()
-            scale = plan.experiment.data.scale
-            for index, (name, spec) in enumerate(plan.experiment.data.all().items()):
-                context.progress.start_cell(index, name)
-                folder = plan.dataset(name)
-                source = {"source": source_digest(plan, name)}
-                with Run.open(folder, recipes.dataset(plan.experiment, spec).as_dict(), source,
-                              root=plan.root, content=dataset_content) as data:  # fmt: skip
-                    if not data.finished:
-                        frame = build_dataset(name, spec, folder, scale)
-                        results = {"images": len(frame)}
-                        data.finish("done", dataset_content(folder), results=results)
-                    images = data.card["results"]["images"]
-                    print(f"data {name}: {images} images", flush=True)
-                remark = count_remark(spec.preset, images) if spec.limit is None else ""
-                if remark:
-                    print(f"data {name}: note: {remark}", flush=True)
-                check_overlap(plan, name)
-                context.record(name, "done", data.card["content"])
+            work_through(context, "data sets", partial(make_dataset, context))
     return 0
+
+
+def make_dataset(context: JobContext, name: str) -> None:
+    """Bring one data set up to date.
+
+    Raises:
+        DataError: images that cannot be used, or that are in the training set too.
+    """
+    from tadsr.data.manifest import build_dataset, dataset_content
+
+    plan = context.plan
+    spec, folder = plan.experiment.data.all()[name], plan.dataset(name)
+    source = {"source": source_digest(plan, name)}
+    with Run.open(folder, recipes.dataset(plan.experiment, spec).as_dict(), source,
+                  root=plan.root, content=dataset_content) as data:  # fmt: skip
+        if not data.finished:
+            frame = build_dataset(name, spec, folder, plan.experiment.data.scale)
+            data.finish("done", dataset_content(folder), results={"images": len(frame)})
+        images = data.card["results"]["images"]
+        print(f"data {name}: {images} images", flush=True)
+    remark = count_remark(spec.preset, images) if spec.limit is None else ""
+    if remark:
+        print(f"data {name}: note: {remark}", flush=True)
+    check_overlap(plan, name)
+    context.record(name, "done", data.card["content"])
 
 
 def check_overlap(plan: Plan, name: str) -> None:
@@ -54,10 +71,10 @@ def check_overlap(plan: Plan, name: str) -> None:
     Raises:
         DataError: it names the images and the two ways out.
     """
-    from tadsr.data.manifest import shared_images
+    from tadsr.data.manifest import MANIFEST, shared_images
 
-    if name == "train":
-        return
+    if name == "train" or not (plan.dataset("train") / MANIFEST).is_file():
+        return  # without a training set, the job has failed already
     shared = shared_images(plan.dataset("train"), plan.dataset(name))
     if not shared:
         return

@@ -17,7 +17,7 @@ from tadsr.commands.common import (
 )
 from tadsr.commands.costs import update_cost
 from tadsr.commands.upscalers import has_diverged, remarks, upscaler_content, upscaler_factory
-from tadsr.errors import TadsrError
+from tadsr.errors import TadsrError, listed
 from tadsr.files import Lock, remove_leftovers, sha256_file
 from tadsr.plan import Plan, recipes
 from tadsr.plan.receipts import content_of
@@ -54,7 +54,7 @@ def evaluate_upscaler(context: JobContext, loader: MetricLoader, name: str) -> N
     """Score one upscaler on every test set; a diverged student is recorded and left out.
 
     Raises:
-        TadsrError: after the last test set, naming the first that failed.
+        TadsrError: after the last test set, naming those that failed.
     """
     plan = context.plan
     folder = plan.evaluation(name)
@@ -72,13 +72,13 @@ def evaluate_upscaler(context: JobContext, loader: MetricLoader, name: str) -> N
                 digest = evaluate_on(context, name, dataset, loader)
             except TadsrError as error:  # the other test sets are measured all the same
                 print(f"evaluate {name} on {dataset}: failed: {error}", flush=True)
-                failed.append(error)
+                failed.append(str(error))
                 continue
             context.record(f"{name}@{dataset}", "done", digest)
         if not failed:
             update_cost(plan, name, choose_device(plan.experiment.execution.device))
     if failed:
-        raise failed[0]
+        raise TadsrError(listed(failed))
 
 
 def score_identity(plan: Plan, name: str, dataset: str) -> dict[str, str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from tadsr.config.data import DatasetSpec, Holdout
 from tadsr.config.presets import PRESETS
 from tadsr.data.images import SUFFIXES, list_images
-from tadsr.errors import DataError
+from tadsr.errors import DataError, listed
 
 HR_FOLDERS = ("hr", "gt", "hq", "high", "GTmod12", "test_HR", "DIV2K_valid_HR")
 LR_FOLDERS = ("lr", "lq", "low", "LRbicx4", "test_LR", "LR_bicubic/X4", "DIV2K_valid_LR_bicubic/X4")
@@ -35,14 +35,14 @@ Pair = tuple[Path, Path]
 def unique_stems(paths: Iterable[Path]) -> dict[str, Path]:
     """Paths by stem. Two files of one stem (a.png, a.jpg) would overwrite each other: an error."""
     stems: dict[str, Path] = {}
+    twice = []
     for path in paths:
         other = stems.setdefault(path.stem, path)
         if other is not path:
             first = other.name if other.parent == path.parent else str(other)
-            raise DataError(
-                f"{path.parent}: {first} and {path.name} have one name '{path.stem}'; "
-                "rename or remove one of them"
-            )
+            twice.append(f"{path.parent}: {first} and {path.name} have one name '{path.stem}'")
+    if twice:
+        raise DataError(f"{listed(twice)}; rename or remove one of them")
     return stems
 
 
@@ -110,10 +110,15 @@ def match_pairs(place: Path, hr: dict[str, Path], lr: dict[str, Path]) -> dict[s
     alone = sorted(hr_rest.keys() ^ lr_rest.keys())
     if alone:
         has, lacks = ("hr", "lr") if alone[0] in hr_rest else ("lr", "hr")
-        file = {**hr_rest, **lr_rest}[alone[0]].name
+        files = {**hr_rest, **lr_rest}
+        others = ""
+        if len(alone) > 1:
+            names = [f"'{'hr' if n in hr_rest else 'lr'}: {files[n].name}'" for n in alone[1:]]
+            others = f"; so have {listed(names)}"
         raise DataError(
-            f"{place}: '{file}' is in {has} but has no partner in {lacks} ({len(hr)} hr, "
-            f"{len(lr)} lr images, {len(alone)} without partner); add or remove it"
+            f"{place}: '{files[alone[0]].name}' is in {has} but has no partner in {lacks} "
+            f"({len(hr)} hr, {len(lr)} lr images, {len(alone)} without partner){others}; "
+            "add or remove them"
         )
     return pairs
 

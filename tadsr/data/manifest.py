@@ -19,7 +19,7 @@ from tadsr.config.base import SCALE
 from tadsr.config.data import DatasetSpec
 from tadsr.data.images import RGB8, is_grey_file, read_rgb, write_png
 from tadsr.data.sources import Item, read_items
-from tadsr.errors import CorruptionError, DataError
+from tadsr.errors import CorruptionError, DataError, listed
 from tadsr.files import atomic_path, digest_json, sha256_file
 
 MANIFEST = "manifest.parquet"
@@ -43,17 +43,25 @@ def build_dataset(
     and run again: the manifest goes before the first change and comes back last.
 
     Raises:
-        DataError: an image that cannot be used, named; see `tadsr.data.sources.read_items`.
+        DataError: images that cannot be used, all named; see `tadsr.data.sources.read_items`.
     """
     folder = Path(folder)
     role = name if name in ("train", "val") else "test"
-    rows = []
+    rows, problems = [], []
     for item in read_items(spec, scale, hr_only=role == "train"):
+        if isinstance(item, DataError):
+            problems.append(str(item))
+            continue
         for kind, pixels in (("hr", item.hr), ("lr", item.lr)):
             if pixels is not None and not (kind == "hr" and item.hr_size):
                 grey = kind == "hr" and item.hr_file is not None and is_grey_file(item.hr_file)
                 _store(folder, f"{kind}/{item.name}.png", pixels, grey=grey)
         rows.append(_row(item, role))
+    if len(problems) > 1:
+        found = f"{len(problems)} of {len(problems) + len(rows)} images cannot be used"
+        raise DataError(f"data set '{name}': {found}: {listed(problems)}")
+    if problems:
+        raise DataError(problems[0])
     if not rows:
         raise DataError(f"data set '{name}' holds no image; check its path and limit")
     frame = pd.DataFrame(rows, columns=list(COLUMNS))

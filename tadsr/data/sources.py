@@ -5,8 +5,9 @@ Each source yields `Item`s one at a time, cropped so that HR is exactly `scale` 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -45,33 +46,35 @@ class Item:
     """(height, width) of an HR image that is not copied."""
 
 
-def read_items(spec: DatasetSpec, scale: int, *, hr_only: bool) -> Iterator[Item]:
+Reader = Callable[[], Item | None]
+"""Reads one image; None: it is left out, as asked."""
+
+
+def read_items(spec: DatasetSpec, scale: int, *, hr_only: bool) -> Iterator[Item | DataError]:
     """The images of `spec` in a fixed order; LR is left out if `hr_only` (training images).
 
-    The names of a folder are sorted; `count` is checked, then `holdout` and `limit` apply.
+    The names of a folder are sorted; `count` is checked, then `holdout` and `limit` apply. In
+    place of an image that cannot be read, is too small or has a partner of a wrong size comes the
+    error that names it: so all of them can be told at once.
 
     Raises:
-        DataError: an image that cannot be read, is too small, has no partner or a wrong size;
-            a folder of another number of images, or with more than one way to read it.
+        DataError: an image without partner, a folder of another number of images, or with more
+            than one way to read it.
     """
     if spec.kind == "pairs":
-        yield from _read_pairs(spec, scale)
-        return
-    if hr_only and stays_in_place(spec):
-        yield from _look_at(spec, scale)
-        return
-    for name, source, path, pixels in _read_singles(spec):
-        if spec.kind == "lr_only":
-            lr = centre_crop(pixels, spec.size, 1)
-            _check_size(source, lr.shape, SMALLEST_LR)
-            yield Item(name, None, lr, source, None, path)
-            continue
-        hr = centre_crop(pixels, spec.size, scale)
-        if spec.skip_small and min(hr.shape[:2]) < (spec.crop or 0):
-            continue
-        _check_size(source, hr.shape, max(SMALLEST_LR * scale, spec.crop or 0))
-        made = None if hr_only else _make_lr(hr, name, spec, scale)
-        yield Item(name, hr, made, source, path, None)
+        readers = _pairs(spec, scale)
+    elif hr_only and stays_in_place(spec):
+        readers = _in_place(spec, scale)
+    else:
+        readers = _singles(spec, scale, hr_only)
+    for read in readers:
+        try:
+            item = read()
+        except DataError as error:
+            yield error
+        else:
+            if item is not None:
+                yield item
 
 
 def stays_in_place(spec: DatasetSpec) -> bool:
@@ -83,7 +86,7 @@ def stays_in_place(spec: DatasetSpec) -> bool:
     return spec.kind == "folder" and spec.size is None
 
 
-def _look_at(spec: DatasetSpec, scale: int) -> Iterator[Item]:
+def _in_place(spec: DatasetSpec, scale: int) -> Iterator[Reader]:
     """Training images that stay where they are; of a large folder the headers alone are read."""
     if spec.path is None:
         raise ConfigError("a data set of kind 'folder' needs 'path'")
@@ -91,14 +94,16 @@ def _look_at(spec: DatasetSpec, scale: int) -> Iterator[Item]:
     files = find_singles(folder, "hr", spec.hr)
     chosen = _chosen(spec, files, folder)
     for name in chosen:
-        size = read_size(files[name])
-        if spec.skip_small and min(size) < (spec.crop or 0):
-            continue
-        _check_size(files[name].name, size, max(SMALLEST_LR * scale, spec.crop or 0))
-        pixels = None
-        if len(chosen) <= DECODED:
-            pixels = centre_crop(read_rgb(files[name]), None, scale)
-        yield Item(name, pixels, None, files[name].name, files[name].absolute(), None, size)
+        yield partial(_look_at, spec, scale, name, files[name], len(chosen) <= DECODED)
+
+
+def _look_at(spec: DatasetSpec, scale: int, name: str, path: Path, decode: bool) -> Item | None:
+    size = read_size(path)
+    if spec.skip_small and min(size) < (spec.crop or 0):
+        return None
+    _check_size(path.name, size, max(SMALLEST_LR * scale, spec.crop or 0))
+    pixels = centre_crop(read_rgb(path), None, scale) if decode else None
+    return Item(name, pixels, None, path.name, path.absolute(), None, size)
 
 
 def centre_crop(pixels: RGB8, size: int | None, multiple: int) -> RGB8:
@@ -115,34 +120,54 @@ def centre_crop(pixels: RGB8, size: int | None, multiple: int) -> RGB8:
     return pixels[top : top + kept[0], left : left + kept[1]]
 
 
-def _read_singles(spec: DatasetSpec) -> Iterator[tuple[str, str, Path, RGB8]]:
-    """(name, source, file, pixels) of photographs or of the pictures of a folder."""
+def _singles(spec: DatasetSpec, scale: int, hr_only: bool) -> Iterator[Reader]:
+    """Photographs, or the pictures of a folder."""
+    read = partial(_single, spec, scale, hr_only)
     if spec.path is None:
         if spec.kind == "folder":
             raise ConfigError("a data set of kind 'folder' needs 'path'")
         for photo in photo_paths(spec.split or "test")[: spec.limit]:
             source = f"{photo.package} {photo.file}: {photo.credit}"
-            yield photo.name, source, photo.path, photo.read()
+            yield partial(read, photo.name, source, photo.path, photo.read)
         return
     folder = Path(spec.path).expanduser()
     role, subfolder = ("hr", spec.hr) if spec.kind == "folder" else ("lr", spec.lr)
     files = find_singles(folder, role, subfolder)
     for name in _chosen(spec, files, folder):
-        yield name, files[name].name, files[name], read_rgb(files[name])
+        yield partial(read, name, files[name].name, files[name], partial(read_rgb, files[name]))
 
 
-def _read_pairs(spec: DatasetSpec, scale: int) -> Iterator[Item]:
+def _single(
+    spec: DatasetSpec, scale: int, hr_only: bool,
+    name: str, source: str, path: Path, pixels: Callable[[], RGB8],
+) -> Item | None:  # fmt: skip
+    if spec.kind == "lr_only":
+        lr = centre_crop(pixels(), spec.size, 1)
+        _check_size(source, lr.shape, SMALLEST_LR)
+        return Item(name, None, lr, source, None, path)
+    hr = centre_crop(pixels(), spec.size, scale)
+    if spec.skip_small and min(hr.shape[:2]) < (spec.crop or 0):
+        return None
+    _check_size(source, hr.shape, max(SMALLEST_LR * scale, spec.crop or 0))
+    made = None if hr_only else _make_lr(hr, name, spec, scale)
+    return Item(name, hr, made, source, path, None)
+
+
+def _pairs(spec: DatasetSpec, scale: int) -> Iterator[Reader]:
     if spec.path is None:
         raise ConfigError("a data set of kind 'pairs' needs 'path' with subfolders hr and lr")
     folder = Path(spec.path).expanduser()
     files = find_pairs(folder, spec.hr, spec.lr)
     for name in _chosen(spec, files, folder):
-        hr_path, lr_path = files[name]
-        hr, lr = _align(read_rgb(hr_path), read_rgb(lr_path), scale, hr_path)
-        hr = centre_crop(hr, spec.size, scale)
-        lr = centre_crop(lr, spec.size // scale if spec.size else None, 1)
-        _check_size(hr_path.name, hr.shape, max(SMALLEST_LR * scale, spec.crop or 0))
-        yield Item(name, hr, lr, hr_path.name, hr_path, lr_path)
+        yield partial(_pair, spec, scale, name, *files[name])
+
+
+def _pair(spec: DatasetSpec, scale: int, name: str, hr_path: Path, lr_path: Path) -> Item:
+    hr, lr = _align(read_rgb(hr_path), read_rgb(lr_path), scale, hr_path)
+    hr = centre_crop(hr, spec.size, scale)
+    lr = centre_crop(lr, spec.size // scale if spec.size else None, 1)
+    _check_size(hr_path.name, hr.shape, max(SMALLEST_LR * scale, spec.crop or 0))
+    return Item(name, hr, lr, hr_path.name, hr_path, lr_path)
 
 
 def _chosen(spec: DatasetSpec, names: Collection[str], folder: Path) -> list[str]:
