@@ -82,15 +82,15 @@ def compare(args: argparse.Namespace, place: Path, home: Path) -> None:
     wanted = {"loop": 1.5, "loop-1-thread": 1.8} if args.device == "cpu" else {"loop": 3.0}
     for what, least in wanted.items():
         for kind in ("seconds", "cpu"):
-            ratios = sorted(one[kind] / ours[kind]
-                            for one, ours in zip(runs[what], runs["tadsr"], strict=True))  # fmt: skip
+            rounds = zip(runs[what], runs["tadsr"], strict=True)
+            ratios = sorted(one[kind] / ours[kind] for one, ours in rounds)
             goal = f"; wanted {least}" if kind == "seconds" else ""
             print(f"against {what}, {kind}: {statistics.median(ratios):.2f} times less "
                   f"({ratios[0]:.2f} to {ratios[-1]:.2f}{goal})")  # fmt: skip
     for what in ("loop", "loop-1-thread"):
-        difference = max(abs(value - ours["scores"][name][image])
-                         for ours in runs["tadsr"] for name, values in runs[what][0]["scores"].items()
-                         for image, value in values.items())  # fmt: skip
+        plain, ours = (runs[key][0]["scores"] for key in (what, "tadsr"))
+        difference = max(abs(value - ours[name][image])
+                         for name in NAMES for image, value in plain[name].items())  # fmt: skip
         print(f"largest difference from the numbers of {what}: {difference:.2g}")
 
 
@@ -107,7 +107,8 @@ def memory(args: argparse.Namespace, place: Path, home: Path) -> None:
         make_dataset(place / f"set-{count}-{side}", count, side)
         found = child(args, "dataset", place / f"set-{count}-{side}", home)
         print(f"peak memory with {count} images of {side}x{side}: {found['peak']:.0f} MiB "
-              f"({found['before']:.0f} before the first), {found['seconds']:.1f} s", flush=True)  # fmt: skip
+              f"({found['before']:.0f} with one of them), {found['seconds']:.1f} s",
+              flush=True)  # fmt: skip
 
 
 def child(args: argparse.Namespace, what: str, folder: Path, home: Path) -> Any:
@@ -178,9 +179,10 @@ def run_costs(folder: Path, args: argparse.Namespace) -> dict[str, tuple[float, 
         ours = load_metric(METRICS[name], args.device)
         assert isinstance(ours, Metric), str(ours)
         count = 2 if ours.spec.needs_reference else 1
-        calls = (lambda pair, count=count, plain=plain: float(plain(*(x[None] for x in pair[:count]))),
-                 lambda pair, count=count, ours=ours: ours.score(*pair[:count]))  # fmt: skip
-        found[name] = tuple(_milliseconds(call, pairs) for call in calls)
+        used = [pair[:count] for pair in pairs]
+        batched = [[image[None] for image in pair] for pair in used]
+        found[name] = (_milliseconds(lambda pair, m=plain: float(m(*pair)), batched),
+                       _milliseconds(lambda pair, m=ours: m.score(*pair), used))  # fmt: skip
     reading = _milliseconds(lambda path: read_rgb(path), paths)
     scratch, pixels = folder / "scratch.png", [read_rgb(path) for path in paths]
     writing = _milliseconds(lambda levels: write_png(scratch, levels), pixels)
@@ -203,8 +205,10 @@ def run_dataset(folder: Path, args: argparse.Namespace) -> dict[str, float]:
 
     def metrics(where: Path, dataset: Path) -> None:
         specs = [METRICS[name] for name in NAMES]
-        evaluate_dataset(Bicubic, dataset, where / "scores.parquet", where / "images", specs,
-                         {"upscaler": "bicubic"}, args.device, threads=1, workers=args.workers)  # fmt: skip
+        evaluate_dataset(
+            Bicubic, dataset, where / "scores.parquet", where / "images", specs,
+            {"upscaler": "bicubic"}, args.device, threads=1, workers=args.workers,
+        )  # fmt: skip
 
     metrics(folder / "warm", folder / "one")
     before, begun = _peak(), time.perf_counter()

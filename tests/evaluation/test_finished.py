@@ -11,14 +11,13 @@ import torch
 from PIL import Image
 
 from tadsr.config.data import DatasetSpec
+from tadsr.config.metrics import METRICS
 from tadsr.config.models import ImagePlace, image_place
-from tadsr.data.dataset import load_pairs
 from tadsr.data.images import read_rgb, write_png
 from tadsr.data.manifest import build_dataset
 from tadsr.errors import DataError
-from tadsr.evaluation import Bicubic, FinishedImages
+from tadsr.evaluation import Bicubic, FinishedImages, evaluate_dataset
 from tadsr.evaluation.finished import find_finished, finished_content
-from tadsr.evaluation.images import super_resolve
 from tadsr.evaluation.scores import read_seconds
 from tadsr.seeds import numpy_generator
 
@@ -54,16 +53,14 @@ def test_images_are_stored_as_they_are_and_without_a_time(
 ) -> None:
     paths = find_finished(place(other), dataset).paths
     assert list(paths) == list(NAMES)
-    made = tmp_path / "made"
-    failed = super_resolve(
-        lambda: FinishedImages(paths), load_pairs(dataset), made, {"a": "b"}, lambda done: None
-    )
-    assert not failed
+    made, bicubic = tmp_path / "made", tmp_path / "bicubic"
+    for load, images in ((lambda: FinishedImages(paths), made), (Bicubic, bicubic)):
+        evaluate_dataset(
+            load, dataset, images.with_suffix(".parquet"), images, [METRICS["psnr"]], {"a": "b"}
+        )
     for name in NAMES:
         assert np.array_equal(read_rgb(made / f"{name}.png"), read_rgb(dataset / f"hr/{name}.png"))
     assert read_seconds(made) == []
-    bicubic = tmp_path / "bicubic"
-    super_resolve(Bicubic, load_pairs(dataset), bicubic, {"a": "b"}, lambda done: None)
     assert len(read_seconds(bicubic)) == len(NAMES), "an upscaler that computes is timed"
 
 
