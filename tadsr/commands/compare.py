@@ -76,6 +76,8 @@ def is_current(plan: Plan, identity: dict[str, Any], scored: dict[tuple[str, str
     from tadsr.errors import TadsrError
 
     name, dataset = str(identity.get("upscaler")), str(identity.get("dataset"))
+    if not plan.experiment.evaluation.test_sets(name, [dataset]):
+        return False
     try:
         now = score_identity(plan, name, dataset)
     except TadsrError:  # what it was made from is not there with the settings of now

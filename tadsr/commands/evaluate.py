@@ -67,7 +67,8 @@ def evaluate_upscaler(context: JobContext, loader: MetricLoader, name: str) -> N
     failed = []
     with Lock(lock_path(folder), f"evaluating {name}", wait=True):
         remove_leftovers(folder)
-        for dataset in plan.experiment.data.test:
+        tests = plan.experiment.data.test
+        for dataset in plan.experiment.evaluation.test_sets(name, tests):
             try:
                 digest = evaluate_on(context, name, dataset, loader)
             except TadsrError as error:  # the other test sets are measured all the same

@@ -62,7 +62,7 @@ def images_content(plan: Plan, name: str, dataset: str) -> str:
 
     Decoding takes a while, so it is remembered by names, sizes and times of the files.
     """
-    place = image_place(plan.experiment.evaluation.images[name], dataset)
+    place = image_place(plan.experiment.evaluation.images[name].path, dataset)
     stamp = digest_json([content_of(plan, f"data/{dataset}"), str(place.folder),
                          image_stamp(place)])  # fmt: skip
     memory = plan.evaluation(name) / f"{dataset}.source.json"
@@ -94,7 +94,7 @@ def upscaler_factory(plan: Plan, name: str, dataset: str, device: str) -> Callab
         case "checkpoint":
             return lambda: load_checkpoint(plan, name, device)
         case "images":
-            place = image_place(models.images[name], dataset)
+            place = image_place(models.images[name].path, dataset)
             return lambda: FinishedImages(find_finished(place, plan.dataset(dataset)).paths)
         case "teacher":
             return lambda: PipelineUpscaler(plan.teacher / "model", steps, device)
@@ -121,7 +121,7 @@ def remarks(plan: Plan, name: str, dataset: str) -> Iterator[str]:
     from tadsr.evaluation.finished import find_finished
     from tadsr.models.strict import names_of
 
-    place = image_place(models.images[name], dataset)
+    place = image_place(models.images[name].path, dataset)
     extra = find_finished(place, plan.dataset(dataset)).extra
     if extra:
         yield (

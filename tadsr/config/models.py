@@ -7,7 +7,7 @@ A model is called by a built-in name, or by one of the user's own that `pipeline
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -50,6 +50,36 @@ class PipelineSpec(Config):
         return {"path": data} if isinstance(data, str) else data
 
 
+class ImagesSpec(Config):
+    """Finished images of another method; a path alone stands for images of every test set."""
+
+    path: Place
+    """A folder with a subfolder for each test set, or a pattern such as
+    other/{dataset}/{image}_x4.png."""
+    datasets: Annotated[tuple[Name, ...], Field(strict=False, min_length=1)] | None = None
+    """The test sets that there are images of; without it, all."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _path_alone(cls, data: Any) -> Any:
+        return {"path": data} if isinstance(data, str) else data
+
+    @field_validator("path")
+    @classmethod
+    def _usable_pattern(cls, pattern: str) -> str:
+        unknown = set(re.findall(r"\{[^{}]*\}", pattern)) - {DATASET, IMAGE}
+        if unknown:
+            raise ValueError(
+                f"{min(unknown)} in '{pattern}' stands for nothing; there are {DATASET} and {IMAGE}"
+            )
+        folder, _, file = pattern.rpartition("/")
+        if IMAGE in folder or file.count(IMAGE) > 1:
+            raise ValueError(
+                f"{IMAGE} belongs once into the last part of '{pattern}', the file's name"
+            )
+        return pattern
+
+
 class ModelsSpec(Config):
     """The rows of the table that are no students."""
 
@@ -60,27 +90,9 @@ class ModelsSpec(Config):
     """Saved pipelines by name: a folder, or {path: folder, steps: 4}."""
     checkpoints: dict[Name, Place] = Field(default_factory=dict)
     """Super-resolution checkpoints of other architectures by name: files that spandrel loads."""
-    images: dict[Name, Place] = Field(default_factory=dict)
-    """Finished images of other methods by name: a folder with a subfolder for each test set, or a
-    pattern such as other/{dataset}/{image}_x4.png."""
-
-    @field_validator("images")
-    @classmethod
-    def _usable_patterns(cls, images: dict[str, str]) -> dict[str, str]:
-        for name, pattern in images.items():
-            unknown = set(re.findall(r"\{[^{}]*\}", pattern)) - {DATASET, IMAGE}
-            if unknown:
-                raise ValueError(
-                    f"{name}: {min(unknown)} in '{pattern}' stands for nothing; there are "
-                    f"{DATASET} and {IMAGE}"
-                )
-            folder, _, file = pattern.rpartition("/")
-            if IMAGE in folder or file.count(IMAGE) > 1:
-                raise ValueError(
-                    f"{name}: {IMAGE} belongs once into the last part of '{pattern}', the file's "
-                    "name"
-                )
-        return images
+    images: dict[Name, ImagesSpec] = Field(default_factory=dict)
+    """Finished images of other methods by name: a folder or pattern, or {path: folder, datasets:
+    [name, ...]} where there are none of the other test sets."""
 
     @model_validator(mode="after")
     def _known_models(self) -> ModelsSpec:
@@ -133,7 +145,14 @@ class ModelsSpec(Config):
         """The path or pattern that a name of the user's own stands for; None for other models."""
         if name in self.pipelines:
             return self.pipelines[name].path
-        return self.checkpoints.get(name) or self.images.get(name)
+        if name in self.images:
+            return self.images[name].path
+        return self.checkpoints.get(name)
+
+    def test_sets(self, name: str, test_sets: Iterable[str]) -> tuple[str, ...]:
+        """Those of an experiment's test sets that an upscaler is evaluated on, in their order."""
+        only = self.images[name].datasets if name in self.images else None
+        return tuple(test for test in test_sets if only is None or test in only)
 
     def check_against(self, variants: Collection[str], test_sets: Collection[str]) -> None:
         """Refuse names of variants, and patterns that mix up several test sets.
@@ -148,12 +167,18 @@ class ModelsSpec(Config):
                     f"evaluation.{key}.{shared[0]}",
                     f"'{shared[0]}' is a variant's name; choose another",
                 )
-        for name, pattern in self.images.items():
-            one_for_all = IMAGE in pattern and DATASET not in pattern and len(test_sets) > 1
-            if one_for_all and name in self.models:
+        for name, spec in self.images.items():
+            for test in spec.datasets or ():
+                if test not in test_sets:
+                    raise mistake_at(
+                        f"evaluation.images.{name}.datasets",
+                        f"'{test}' is no test set: {nearest(test, list(test_sets))}",
+                    )
+            several = len(self.test_sets(name, test_sets)) > 1
+            if name in self.models and several and IMAGE in spec.path and DATASET not in spec.path:
                 raise mistake_at(
-                    f"evaluation.images.{name}", f"'{pattern}' is the same for all "
-                    f"{len(test_sets)} test sets; put {DATASET} where their name belongs",
+                    f"evaluation.images.{name}", f"'{spec.path}' is the same for several test "
+                    f"sets; put {DATASET} where their name belongs",
                 )  # fmt: skip
 
 

@@ -260,7 +260,8 @@ def _evaluate_job(estimates: Estimates, name: str, upscalers: tuple[str, ...],
     asked = {
         "metrics": recipes.metrics(experiment.metrics()),
         "evaluations": [recipes.evaluation(experiment, upscaler, test).digest
-                        for upscaler in upscalers for test in tests],
+                        for upscaler in upscalers
+                        for test in experiment.evaluation.test_sets(upscaler, tests)],
         "datasets": list(tests),
         "upscalers": list(upscalers),
         "cost": experiment.evaluation.cost.model_dump(mode="json"),

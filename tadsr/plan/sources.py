@@ -59,8 +59,8 @@ def model_stamp(experiment: Experiment, name: str) -> Any:
     """The stamp of what the model `name` lies in; None for a model that no user brings."""
     models = experiment.evaluation
     if models.kind(name) == "images":
-        pattern = models.images[name]
-        return [pattern, [image_stamp(image_place(pattern, test)) for test in experiment.data.test]]
+        pattern, tests = models.images[name].path, models.test_sets(name, experiment.data.test)
+        return [pattern, [image_stamp(image_place(pattern, test)) for test in tests]]
     return source_stamp(models.source(name))
 
 
@@ -79,7 +79,7 @@ def absence(experiment: Experiment, name: str) -> str | None:
     if kind == "checkpoint" and not path.is_file():
         what = "is a folder; give the file in it" if path.is_dir() else "no such file"
         return f"evaluation.checkpoints.{name}: {path}: {what}; check the path"
-    for test in experiment.data.test if kind == "images" else ():
+    for test in models.test_sets(name, experiment.data.test) if kind == "images" else ():
         folder = image_place(source, test).folder
         if not folder.is_dir():
             return (

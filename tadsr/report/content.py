@@ -192,6 +192,8 @@ def _holes(content: ReportContent) -> Iterator[str]:
     expected = [name for name in content.variants if name in trained]
     for dataset in content.experiment.data.test if content.means else ():
         computable = [m for m in content.defined_metrics(dataset) if m.id not in content.missing]
-        for upscaler in (*content.baselines, *expected) if computable else ():
+        models = content.experiment.evaluation
+        given = [name for name in content.baselines if models.test_sets(name, [dataset])]
+        for upscaler in (*given, *expected) if computable else ():
             if (dataset, upscaler) not in scored:
                 yield f"no scores of {upscaler} on {dataset}"

@@ -35,6 +35,15 @@ def test_kinds_steps_and_places() -> None:
     ]  # fmt: skip
 
 
+def test_images_of_some_test_sets_alone() -> None:
+    some = "evaluation.images={a: {path: 'b/{image}.png', datasets: [photos-real]}}"
+    experiment = Experiment.load(DEMO, [some, "evaluation.models=[bicubic, a]"])
+    sets = list(experiment.data.test)
+    assert len(sets) > 1
+    assert experiment.evaluation.test_sets("a", sets) == ("photos-real",)
+    assert experiment.evaluation.test_sets("bicubic", sets) == tuple(sets)
+
+
 def test_a_frozen_experiment_keeps_them(tmp_path: Path) -> None:
     experiment = Experiment.load(DEMO, OWN)
     write_json(tmp_path / "experiment.json", freeze(experiment))
@@ -54,6 +63,9 @@ def test_a_frozen_experiment_keeps_them(tmp_path: Path) -> None:
         (['evaluation.images={a: "{image}/{dataset}.png"}'], ["last part"]),
         (['evaluation.images={a: "b/{image}.png"}', "evaluation.models=[a]"],
          ["evaluation.images.a", "test sets", "{dataset}"]),
+        (["evaluation.images={a: {path: b, datasets: [photos-reel]}}"],
+         ["evaluation.images.a.datasets", "'photos-reel'", "'photos-real'"]),
+        (["evaluation.images={a: {path: b, datasets: []}}"], ["evaluation.images.a.datasets"]),
         (["evaluation.checkpoints={a: {path: b.pth}}"], ["evaluation.checkpoints.a"]),
         (['evaluation.images={a: ""}'], ["evaluation.images.a"]),
         (["evaluation.pipelines={a: {path: b, step: 4}}"], ["pipelines.a", "'steps'"]),

@@ -133,6 +133,16 @@ def test_report_and_records_say_what_each_is(place: Place) -> None:
     assert not {"folder", "pattern"} & set(costs), "nobody measured what these cost"
 
 
+def test_a_method_with_images_of_one_test_set(place: Place) -> None:
+    some = "evaluation.images={some: {path: finished/bicubic, datasets: [others]}}"
+    sets = [some, "evaluation.models=[bicubic, some]"]
+    for command in ("evaluate", "compare", "report"):
+        assert place.tadsr(command, sets=sets) == 0
+    frame = place.scores().reset_index()
+    assert set(frame[frame["variant"] == "some"]["dataset"]) == {"others"}
+    assert set(frame[frame["variant"] == "bicubic"]["dataset"]) == {"photos", "others"}
+
+
 def test_what_is_there_is_not_done_again(place: Place) -> None:
     kept = [*place.root.glob("evaluations/compact/**/*.png"),
             *place.root.glob("evaluations/**/*.parquet")]  # fmt: skip
