@@ -133,16 +133,6 @@ def test_report_and_records_say_what_each_is(place: Place) -> None:
     assert not {"folder", "pattern"} & set(costs), "nobody measured what these cost"
 
 
-def test_a_method_with_images_of_one_test_set(place: Place) -> None:
-    some = "evaluation.images={some: {path: finished/bicubic, datasets: [others]}}"
-    sets = [some, "evaluation.models=[bicubic, some]"]
-    for command in ("evaluate", "compare", "report"):
-        assert place.tadsr(command, sets=sets) == 0
-    frame = place.scores().reset_index()
-    assert set(frame[frame["variant"] == "some"]["dataset"]) == {"others"}
-    assert set(frame[frame["variant"] == "bicubic"]["dataset"]) == {"photos", "others"}
-
-
 def test_what_is_there_is_not_done_again(place: Place) -> None:
     kept = [*place.root.glob("evaluations/compact/**/*.png"),
             *place.root.glob("evaluations/**/*.parquet")]  # fmt: skip
@@ -189,6 +179,16 @@ def test_where_they_lie_is_no_part_of_what_they_are(place: Place) -> None:
         here, there = (score_identity(Plan.load("tiny.yaml", sets), name, "photos")
                        for sets in (OTHERS, moved))  # fmt: skip
         assert here == there
+
+
+def test_a_method_with_images_of_one_test_set(place: Place) -> None:
+    some = "evaluation.images={some: {path: finished/bicubic, datasets: [others]}}"
+    sets = [some, "evaluation.models=[bicubic, some]"]
+    for command in ("evaluate", "compare", "report"):
+        assert place.tadsr(command, sets=sets) == 0
+    frame = place.scores().reset_index()
+    assert set(frame[frame["variant"] == "some"]["dataset"]) == {"others"}
+    assert set(frame[frame["variant"] == "bicubic"]["dataset"]) == {"photos", "others"}
 
 
 def test_one_bad_model_fails_alone_and_says_why(
