@@ -73,8 +73,8 @@ def draw_quality_cost(data: QualityCost) -> Figure:
     for point in data.points:
         look = point.look
         ax.errorbar(point.seconds, point.quality, yerr=point.half_width, fmt=look.marker,
-                    color=look.color, label=point.name, markersize=8, markeredgecolor=PAPER,
-                    markeredgewidth=0.8, elinewidth=1.2)  # fmt: skip
+                    color=look.color, label=point.name, markersize=11 if look.marker == "*" else 8,
+                    markeredgecolor=PAPER, markeredgewidth=0.8, elinewidth=1.2)  # fmt: skip
     ax.set(xscale="log", title=data.dataset,
            xlabel=f"median latency of one LR image of {data.lr_side} × {data.lr_side} (s)",
            ylabel=f"{data.metric.title} {data.metric.arrow}")  # fmt: skip
