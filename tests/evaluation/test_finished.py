@@ -18,7 +18,7 @@ from tadsr.data.manifest import build_dataset
 from tadsr.errors import DataError
 from tadsr.evaluation import Bicubic, FinishedImages, evaluate_dataset
 from tadsr.evaluation.finished import find_finished, finished_content
-from tadsr.evaluation.scores import read_seconds
+from tadsr.evaluation.scores import read_scores, read_seconds
 from tadsr.seeds import numpy_generator
 
 NAMES = ("a", "b.1", "c")
@@ -53,15 +53,17 @@ def test_images_are_stored_as_they_are_and_without_a_time(
 ) -> None:
     paths = find_finished(place(other), dataset).paths
     assert list(paths) == list(NAMES)
-    made, bicubic = tmp_path / "made", tmp_path / "bicubic"
-    for load, images in ((lambda: FinishedImages(paths), made), (Bicubic, bicubic)):
-        evaluate_dataset(
-            load, dataset, images.with_suffix(".parquet"), images, [METRICS["psnr"]], {"a": "b"}
-        )
+    for name, make in (("other", lambda: FinishedImages(paths)), ("bicubic", Bicubic)):
+        scores = tmp_path / f"{name}.parquet"
+        identity = {"upscaler": name, "upscaler_content": "1", "dataset_content": "2"}
+        evaluate_dataset(make, dataset, scores, tmp_path / name, [METRICS["ssim"]], identity)
+    frame, _ = read_scores(tmp_path / "other.parquet")
+    assert frame["value"].tolist() == pytest.approx([1.0] * len(NAMES))
     for name in NAMES:
-        assert np.array_equal(read_rgb(made / f"{name}.png"), read_rgb(dataset / f"hr/{name}.png"))
-    assert read_seconds(made) == []
-    assert len(read_seconds(bicubic)) == len(NAMES), "an upscaler that computes is timed"
+        stored = read_rgb(tmp_path / "other" / f"{name}.png")
+        assert np.array_equal(stored, read_rgb(dataset / f"hr/{name}.png"))
+    assert read_seconds(tmp_path / "other") == []
+    assert len(read_seconds(tmp_path / "bicubic")) == len(NAMES), "what computes is timed"
 
 
 def test_content_is_of_pixels_and_names(dataset: Path, other: Path) -> None:
