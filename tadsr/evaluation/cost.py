@@ -19,6 +19,7 @@ from tadsr.config.cost import LEAST_REPEATS, SECONDS
 from tadsr.errors import DataError
 from tadsr.evaluation.cost_records import CostRecord
 from tadsr.evaluation.upscalers import Upscaler
+from tadsr.evaluation.workers import computing
 
 MEMORY_METHODS = {
     "cpu": "torch's CPU allocator, by its profiler",
@@ -57,9 +58,7 @@ def measure_cost(
     networks = upscaler.networks
     if networks is None:
         return []
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads or before)
-    try:
+    with computing(threads):
         fixed = {
             "parameters": {role: _parameters(network) for role, network in networks.items()},
             "weight_bytes": sum(map(_weight_bytes, networks.values())),
@@ -70,8 +69,6 @@ def measure_cost(
             **describe_device(device),
         }
         return [_measure(upscaler, side, fixed, repeats, warmup, seconds) for side in sizes]
-    finally:
-        torch.set_num_threads(before)
 
 
 def describe_device(device: torch.device | str) -> dict[str, str]:
