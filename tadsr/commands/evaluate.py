@@ -118,7 +118,8 @@ def evaluate_on(context: JobContext, name: str, dataset: str, loader: MetricLoad
         threads=threads, scale=experiment.data.scale, workers=context.job.threads // threads,
         loader=loader,
     )  # fmt: skip
-    shown = "  ".join(f"{metric} {value:.4f}" for metric, value in outcome.means.items())
+    marks = dict.fromkeys(outcome.unverified, " (unverified)")
+    shown = "  ".join(f"{m}{marks.get(m, '')} {value:.4f}" for m, value in outcome.means.items())
     print(f"evaluate {name} on {dataset}: {shown}", flush=True)
     for metric, reason in outcome.missing.items():
         if not reason.startswith("not applicable"):

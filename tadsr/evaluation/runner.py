@@ -38,6 +38,7 @@ from tadsr.evaluation.sources import Source, find_source
 from tadsr.evaluation.upscalers import Upscaler
 from tadsr.evaluation.workers import computing, work_through
 from tadsr.metrics.backends import Metric
+from tadsr.metrics.card import is_unverified
 from tadsr.metrics.sets import SetMetric
 
 Progress = Callable[[int, int], None]
@@ -54,6 +55,8 @@ class EvaluationOutcome:
     """Metric to `reason; command`, of each that has none."""
     seconds_per_image: float | None
     """Median seconds of inference; None if they were never measured."""
+    unverified: tuple[str, ...] = ()
+    """Metrics whose weights are not known to be the official ones."""
 
 
 def evaluate_dataset(
@@ -123,6 +126,7 @@ def evaluate_dataset(
         means={column.metric: column.mean for column in columns if column.values},
         missing={column.metric: column.missing for column in columns if column.missing},
         seconds_per_image=median(times) if times else None,
+        unverified=tuple(c.metric for c in columns if c.values and is_unverified(c.card or {})),
     )
 
 

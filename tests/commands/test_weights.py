@@ -144,7 +144,8 @@ def test_a_recorded_digest_tells_another_file(
 
 def test_the_list_says_what_is_known_of_each_hash(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["weights", "list"]) == 0
-    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    printed = capsys.readouterr().out.splitlines()
+    lines = {line.split()[0]: line for line in printed if line}
     assert "official sha256 unknown" in lines["sinsr-v1"]
     assert "known by its first 8" in lines["musiq-koniq"]
     assert "sha256 known " in lines["clip-rn50"]

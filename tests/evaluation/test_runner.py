@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.io import loadmat, savemat
 from skimage.metrics import peak_signal_noise_ratio
 
 from tadsr.config.data import DatasetSpec
@@ -228,6 +229,12 @@ def test_weights_that_come_later_fill_their_column(run: Run, shared, tmp_path) -
     (tmp_path / "weights" / "hub" / "pyiqa" / "niqe_modelparameters.mat").unlink()
     run([PSNR, LPIPS, NIQE])  # the numbers hold without the file that made them
     assert run.parquet.read_bytes() == before
+    assert outcome.unverified == ()
+    values = loadmat(shared / "weights" / "niqe_modelparameters.mat")
+    changed = {key: values[key] for key in ("mu_prisparam", "cov_prisparam")}
+    changed["mu_prisparam"] = changed["mu_prisparam"] + 1e-9
+    savemat(tmp_path / "weights" / "hub" / "pyiqa" / "niqe_modelparameters.mat", changed)
+    assert run([PSNR, LPIPS, NIQE]).unverified == ("niqe",)
 
 
 def test_images_too_small_for_a_metric_are_skipped_by_name(run: Run) -> None:

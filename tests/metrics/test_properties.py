@@ -94,7 +94,7 @@ def test_ssim_is_scikit_images(pair: tuple[RGB8, RGB8]) -> None:
     rows, columns = (side - 10 for side in pair[0].shape[:2])
     assert expected.shape == (rows, columns)
     # Y is rounded to levels in float32: a tie may fall to the other side.
-    assert ssim(*pair) == pytest.approx(expected.mean(), abs=2e-3)
+    assert ssim(*pair) == pytest.approx(expected.mean(), abs=2e-4)
 
 
 @quick
@@ -140,7 +140,8 @@ def test_constant_images(one: int, other: int) -> None:
     a, b = (np.full((16, 16, 3), level, np.uint8) for level in (one, other))
     x, y = (float(luma(levels)[0, 0].round()) for levels in (a, b))
     c1 = (0.01 * 255) ** 2
-    assert ssim(a, b) == pytest.approx((2 * x * y + c1) / (x**2 + y**2 + c1), abs=1e-7)
+    # pyiqa's window is float32 and sums to 1 within 1e-7: a constant then has a little variance.
+    assert ssim(a, b) == pytest.approx((2 * x * y + c1) / (x**2 + y**2 + c1), abs=3e-5)
     if one != other:
         error = (one - other) * Y_RANGE / 255 / 255
         assert psnr(a, b) == pytest.approx(-10 * math.log10(error**2 + 1e-8), abs=1e-3)
