@@ -24,6 +24,7 @@ COMMANDS = {
     "targets": "stage: store the teacher's answers",
     "student": "stage: distil the students of a job",
     "loss": "hold a loss of your own against what the training relies on",
+    "metric": "hold a metric of your own against what an evaluation relies on",
     "evaluate": "stage: upscale the test sets and measure",
     "compare": "stage: statistics and verdicts",
     "report": "stage: tables, figures and the HTML page",

@@ -6,11 +6,12 @@ import argparse
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tadsr.config.plugins import Clause
 from tadsr.errors import ConfigError, TadsrError, listed, nearest
 from tadsr.files import write_json, write_text
 from tadsr.plan import Job, Plan
@@ -173,3 +174,13 @@ def meet(plan: Plan) -> None:
     """Have the processes of `accelerate launch` meet before any of them does anything."""
     if team.size() > 1:
         choose_device(plan.experiment.execution.device)
+
+
+def show_clauses(file: str, clauses: Sequence[Clause]) -> None:
+    """Print one line per thing that is relied on in a user's class; a broken one is an error."""
+    for clause in clauses:
+        print(f"{'BROKEN' if clause.broken else 'ok':7}{clause.text}"
+              f"{': ' if clause.broken else ''}{clause.broken}", flush=True)  # fmt: skip
+    broken = sum(bool(clause.broken) for clause in clauses)
+    if broken:
+        raise TadsrError(f"{file}: breaks {broken} of {len(clauses)} clauses, see above")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 
+from tadsr.commands.common import show_clauses
 from tadsr.config import Experiment
 from tadsr.config.documents import read_setting
-from tadsr.errors import ConfigError, TadsrError
+from tadsr.errors import ConfigError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,13 +22,7 @@ def run(args: argparse.Namespace) -> int:
     settings = dict(read_setting(text, "power=2") for text in args.settings)
     from tadsr.distillation.contract import check_file
 
-    clauses = check_file(args.file, settings)
-    for clause in clauses:
-        print(f"{'BROKEN' if clause.broken else 'ok':7}{clause.text}"
-              f"{': ' if clause.broken else ''}{clause.broken}", flush=True)  # fmt: skip
-    broken = sum(bool(clause.broken) for clause in clauses)
-    if broken:
-        raise TadsrError(f"{args.file}: breaks {broken} of {len(clauses)} clauses, see above")
+    show_clauses(args.file, check_file(args.file, settings))
     return 0
 
 

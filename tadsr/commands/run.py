@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from tadsr.commands.common import add_experiment_arguments
 from tadsr.commands.loss import require_losses
+from tadsr.commands.metric import require_metrics
 from tadsr.commands.monitor import Monitor, stage_times
 from tadsr.commands.weights import DownloadProgress, weights_state
 from tadsr.config.loading import freeze
@@ -77,6 +78,7 @@ def run(args: argparse.Namespace) -> int:
             fetch_weights(plan)
         require_models(plan)
         require_losses(plan.experiment)
+        require_metrics(plan.experiment)
         plan = Plan.load(frozen)
         clear_notes(plan)
         for job in stale_jobs(plan):

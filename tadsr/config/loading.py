@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -73,6 +74,7 @@ def _load_frozen(path: Path, overrides: Sequence[str]) -> Experiment:
 
 def _read_with_extends(path: Path, depth: int = 0) -> Document:
     document = read_yaml(path)
+    _place_metric_files(document, path.parent)
     parent = document.values.pop("extends", None)
     if parent is None:
         return document
@@ -83,6 +85,15 @@ def _read_with_extends(path: Path, depth: int = 0) -> Document:
     base = _read_with_extends(path.parent / parent, depth + 1)
     _merge(base.values, document.values)
     return Document(document.file, base.values, {**base.origins, **document.origins})
+
+
+def _place_metric_files(document: Document, folder: Path) -> None:
+    """Paths of metrics of one's own start from the file that names them."""
+    evaluation = document.values.get("evaluation")
+    metrics = evaluation.get("metrics") if isinstance(evaluation, dict) else None
+    for metric in metrics if isinstance(metrics, list) else ():
+        if isinstance(metric, dict) and isinstance(metric.get("file"), str):
+            metric["file"] = os.path.normpath(folder / Path(metric["file"]).expanduser())
 
 
 def _merge(base: dict[str, Any], top: Mapping[str, Any]) -> None:

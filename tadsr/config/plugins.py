@@ -10,6 +10,7 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,14 @@ from pydantic import BaseModel, ValidationError
 from tadsr.config.base import Config, mistake_at
 from tadsr.errors import ConfigError
 from tadsr.files import sha256_file
+
+
+@dataclass(frozen=True)
+class Clause:
+    """One thing relied on in a user's class; `broken` says how it breaks it, or is empty."""
+
+    text: str
+    broken: str
 
 
 class NoSettings(Config):

@@ -13,13 +13,13 @@ import dataclasses
 import math
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from tadsr.config.plugins import Clause
 from tadsr.config.student import CustomLossSpec
 from tadsr.diffusion import ResShiftScheduler, predict_x0
 from tadsr.distillation.losses.custom import load_loss
@@ -31,14 +31,6 @@ from tadsr.training.process import seeded
 
 IMAGES, CHANNELS, SIDE = 4, 48, 8
 TOLERANCE = 1e-4
-
-
-@dataclass(frozen=True)
-class Clause:
-    """One thing the training relies on; `broken` says how the loss breaks it, or is empty."""
-
-    text: str
-    broken: str
 
 
 def check_file(path: Path | str, settings: Mapping[str, Any] | None = None) -> list[Clause]:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
+from threading import Lock
 from typing import Any
 
+import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode
 
 BAND_BYTES = 2**20
 """Of the unfolded copy that a band of a convolution makes; more falls out of a core's cache."""
+
+_DRAWING = Lock()
+"""Held while the global generators are borrowed: several threads may be computing."""
 
 
 @contextlib.contextmanager
@@ -83,3 +88,22 @@ def _all(setting: Any, value: int) -> bool:
     """Whether a setting of a convolution, one number or one for each axis, is `value`."""
     return bool(all(s == value for s in setting) if isinstance(setting, tuple | list)
                 else setting == value)  # fmt: skip
+
+
+@contextlib.contextmanager
+def same_draws(needed: bool) -> Iterator[None]:
+    """The same random numbers of torch (CPU) and numpy at each call, for metrics that draw some.
+
+    A few of pyiqa's look at random patches. The global generators are put back afterwards.
+    """
+    if not needed:
+        yield
+        return
+    with _DRAWING, torch.random.fork_rng(devices=[]):
+        before = np.random.get_state()
+        torch.manual_seed(0)
+        np.random.seed(0)  # pyiqa draws from this one
+        try:
+            yield
+        finally:
+            np.random.set_state(before)

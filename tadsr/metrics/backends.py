@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 
-from tadsr.config.metrics import MetricSpec
-from tadsr.errors import ConfigError, DataError, nearest
-from tadsr.metrics.arithmetic import BandedConvolutions, exact_arithmetic
+from tadsr.config.metrics import METRICS, MetricSpec
+from tadsr.config.pyiqa_table import FORMULAS, objection
+from tadsr.errors import ConfigError, DataError
+from tadsr.metrics.arithmetic import BandedConvolutions, exact_arithmetic, same_draws
 from tadsr.metrics.card import MetricCard, make_card
+from tadsr.metrics.custom import load_own
 from tadsr.metrics.offline import DownloadError, no_downloads, quiet
 from tadsr.metrics.sets import FEATURES, InceptionStatistics, SetMetric
 from tadsr.metrics.verification import judged, remember_tensors
@@ -31,6 +34,9 @@ INCEPTION, STATISTICS = "inception-fid", "ffhq-fid-stats"
 _SMALLEST_SIDE = {"ssim": 11, "lpips": 32, "niqe": 96, "clipiqa": 32}
 """Pixels below which a metric is not defined (its window, its receptive field, its block)."""
 
+
+_DRAW_NOTHING = frozenset({*FORMULAS, *(spec.pyiqa for spec in METRICS.values())})
+"""Metrics of pyiqa that take no random patches of an image, as some do."""
 
 _LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in grey (ITU-R BT.601); they sum to 1."""
@@ -53,6 +59,7 @@ class Metric:
         self.card = card
         self.device = device
         self._network = network
+        self._draws = bool(spec.pyiqa) and spec.pyiqa not in _DRAW_NOTHING
 
     def score(
         self, sr: torch.Tensor, hr: torch.Tensor | None = None, *, grey: bool | None = None
@@ -96,11 +103,19 @@ class Metric:
         return value
 
     def _value(self, *images: torch.Tensor) -> float:
-        with exact_arithmetic(self.device), BandedConvolutions():
+        with exact_arithmetic(self.device), BandedConvolutions(), same_draws(self._draws):
             try:
                 return float(self._network(*images))
             except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
                 return math.nan  # NIQE, on the statistics of too few blocks
+            except (MemoryError, torch.OutOfMemoryError, torch.AcceleratorError):
+                raise
+            # What a metric raises on an image that it cannot take is up to it.
+            except Exception as error:
+                size, reason = _size(images[0]), _reason(error, self.spec.file)
+                raise NotComputableError(
+                    f"{self.spec.id}: fails on an image of {size} ({reason})"
+                ) from error
 
     def _prepare(self, image: torch.Tensor, what: str) -> torch.Tensor:
         """Checked, cropped, (1, 3, H, W) float32 on the device."""
@@ -135,9 +150,12 @@ def load_metric(
     metric's card says `verified: False`.
 
     Raises:
-        ConfigError: pyiqa has no metric `spec.pyiqa`.
+        ConfigError: pyiqa has no such metric, or says something else of it than `spec` (its
+            direction, its need of a reference, one number per image or set); or the file of a
+            metric of one's own is not usable.
     """
-    activate()
+    _hold_against_pyiqa(spec)
+    home = activate()
     device = torch.device(device)
     found: list[Present] = []
     for name in spec.weights:
@@ -151,19 +169,23 @@ def load_metric(
     try:
         network = _build(spec, found, device)
     except DownloadError as error:
-        return Missing(
-            spec.id, f"pyiqa wants to download {error}", f"put it into {error.folder} by hand"
-        )
+        return Missing(spec.id, f"{_name(spec)} wants to download {error}", error.remedy)
     except ImportError as error:
         return Missing(
-            spec.id, f"pyiqa's '{spec.pyiqa}' lacks a package ({error})", "install tadsr again"
+            spec.id, f"{_name(spec)} lacks a package ({error})", "install it, or tadsr again"
         )
     except (ConfigError, torch.OutOfMemoryError):
         raise
     # What a damaged or foreign file raises is up to pickle, zipfile, scipy and pyiqa.
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        places = " and ".join(str(item.path) for item in found) or f"pyiqa's '{spec.pyiqa}'"
+        if isinstance(error, TypeError) and "unexpected keyword" in reason:
+            raise ConfigError(f"metric '{spec.id}': options: {reason}") from error
+        if not found:
+            reached = f"import pyiqa; pyiqa.create_metric('{spec.pyiqa}')"
+            remedy = f'where there is a network: TORCH_HOME={home} python -c "{reached}"'
+            return Missing(spec.id, f"{_name(spec)} cannot be loaded ({reason})", remedy)
+        places = " and ".join(str(item.path) for item in found)
         return Missing(spec.id, f"{places} cannot be loaded ({reason})")
     card = judged(make_card(spec, network, None, device.type), spec, found)
     if not files:
@@ -173,8 +195,36 @@ def load_metric(
     return Metric(spec, network, card, device)
 
 
+def _hold_against_pyiqa(spec: MetricSpec) -> None:
+    """Refuse a spec that contradicts pyiqa's own table; without this, a verdict could be reversed.
+
+    Raises:
+        ConfigError: naming the metric and the setting.
+    """
+    found = objection(
+        spec.pyiqa, higher_is_better=spec.higher_is_better, needs_reference=spec.needs_reference,
+        per_set=spec.per_set,
+    ) if spec.pyiqa else None  # fmt: skip
+    if found:
+        raise ConfigError(f"metric '{spec.id}': {found.key}: {found.text}")
+
+
+def _name(spec: MetricSpec) -> str:
+    return f"pyiqa's '{spec.pyiqa}'" if spec.pyiqa else str(spec.file)
+
+
+def _reason(error: Exception, file: str | None) -> str:
+    """The kind and text of an error in one short line, with the place in the user's own file."""
+    text = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    places = [at for at in traceback.extract_tb(error.__traceback__) if at.filename == file]
+    return f"{text}, {Path(places[-1].filename).name}:{places[-1].lineno}" if places else text
+
+
 def _build(spec: MetricSpec, found: list[Present], device: torch.device) -> torch.nn.Module:
-    """pyiqa's network for `spec`, in evaluation mode."""
+    """The network of `spec`, pyiqa's or of one's own, in evaluation mode."""
+    if spec.file:
+        with no_downloads():
+            return load_own(spec, device)
     options = dict(spec.options)
     for item in found:
         if item.verified is not True and item.path.suffix == ".pth":
@@ -187,11 +237,6 @@ def _build(spec: MetricSpec, found: list[Present], device: torch.device) -> torc
 
         if spec.per_set:
             return _inception(found).to(device).eval().requires_grad_(False)
-        if spec.pyiqa not in pyiqa.list_models():
-            raise ConfigError(
-                f"metric '{spec.id}': pyiqa knows no '{spec.pyiqa}': "
-                f"{nearest(spec.pyiqa, pyiqa.list_models())}"
-            )
         metric = pyiqa.create_metric(spec.pyiqa, as_loss=False, device=device, **options)
     network: torch.nn.Module = metric.net
     return network.eval().requires_grad_(False)

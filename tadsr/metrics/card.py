@@ -82,6 +82,8 @@ class MetricCard:
     """What is done to a reference of another size, or to every reference."""
     grey: str = "rgb"
     """`MetricSpec.grey`: whether grey pairs were scored on their own levels."""
+    code: str = ""
+    """sha256 of the file of a metric of one's own; empty for pyiqa's."""
 
     def identity(self) -> dict[str, Any]:
         """All fields that must agree within a column."""
@@ -144,9 +146,10 @@ def make_card(
         color_space=spec.color_space,
         border_crop=spec.border_crop,
         libraries=_versions(spec.pyiqa, network),
-        backbone=backbone(spec.pyiqa, spec.options),
+        backbone=backbone(spec.pyiqa, spec.options) if spec.pyiqa else "what its file says",
         reference_resize=_reference_resize(spec.pyiqa, spec.needs_reference),
         grey=spec.grey,
+        code=spec.digest,
         tensors=None if network is None else tensors_digest(network),
         verified=verified,
         context={"device": device, "torch": _version("torch")},
@@ -206,7 +209,7 @@ def _version(package: str) -> str:
 
 
 def _versions(pyiqa: str, network: nn.Module | None) -> dict[str, str]:
-    known = ("pyiqa", *_LIBRARIES.get(pyiqa, ()))
+    known = ("pyiqa", *_LIBRARIES.get(pyiqa, ())) if pyiqa else ()
     return {name: _version(name) for name in sorted({*known, *_foreign(network)})}
 
 
@@ -214,7 +217,9 @@ def _foreign(network: nn.Module | None) -> set[str]:
     """Packages beside torch and pyiqa that classes of a network come from, such as timm."""
     modules = [] if network is None else [part for _, part in _named_modules(network, "")]
     homes = {type(module).__module__.partition(".")[0] for module in modules}
-    return {home for home in homes - {"torch", "pyiqa", "tadsr"} if _version(home) != ABSENT}
+    imported = set(getattr(network, "libraries", ()))  # of the file of a metric of one's own
+    named = homes - {"torch", "pyiqa", "tadsr"} | imported
+    return {home for home in named if _version(home) != ABSENT}
 
 
 def tensors_digest(module: nn.Module) -> str | None:

@@ -12,6 +12,7 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio
 
 from tadsr.config.metrics import METRICS, MetricSpec, metric_for
+from tadsr.config.pyiqa_table import FORMULAS, pyiqa_table
 from tadsr.errors import ConfigError, DataError
 from tadsr.metrics import (
     Metric,
@@ -20,6 +21,7 @@ from tadsr.metrics import (
     load_metric,
     same_identity,
 )
+from tadsr.metrics.arithmetic import same_draws
 from tadsr.seeds import torch_generator
 
 
@@ -122,7 +124,7 @@ def test_weights_that_the_catalogue_does_not_know_are_not_downloaded(no_weights)
     missing = load_metric(spec)
     assert isinstance(missing, Missing)
     assert "https://huggingface.co" in missing.reason
-    assert "by hand" in missing.command
+    assert missing.command.startswith("by hand: curl -fL --create-dirs -o ")
 
 
 def test_a_metric_that_pyiqa_does_not_know() -> None:
@@ -178,3 +180,77 @@ def test_unusable_files_are_missing_with_the_reason(weights, tmp_path, monkeypat
     assert isinstance(missing, Missing)
     assert "cannot be loaded" in missing.reason
     assert not marker.exists()
+
+
+def of_pyiqa(name: str, **changes: object) -> MetricSpec:
+    asked = {"id": "asked", "pyiqa": name, "needs_reference": True, "higher_is_better": True}
+    return MetricSpec.model_validate({**asked, **changes})
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (of_pyiqa("gmsd"), "metric 'asked': higher_is_better: .*'gmsd' is better when it is lower"),
+        (of_pyiqa("vif", needs_reference=False), "needs_reference: .*'vif' needs a reference"),
+        (of_pyiqa("entropy"), "needs_reference: .*'entropy' takes no reference"),
+        (of_pyiqa("sfid", needs_reference=False), "one number per set of images"),
+        (of_pyiqa("vif", per_set=True), "one number per image, not per set"),
+        (of_pyiqa("vif", options={"no_such": 1}), "metric 'asked': options: .*no_such"),
+    ],
+)
+def test_what_contradicts_pyiqa_is_refused(spec: MetricSpec, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_metric(spec)
+
+
+def test_a_metric_in_rgb_is_that_of_the_three_channels() -> None:
+    sr, hr = image(), (image() * 0.9 + 0.05)
+    metric = loaded(of_pyiqa("psnr"))
+    expected = peak_signal_noise_ratio(hr.double().numpy(), sr.double().numpy(), data_range=1)
+    assert metric.score(sr, hr) == pytest.approx(expected, abs=1e-3)
+    assert metric.card.color_space == "RGB"
+
+
+@pytest.mark.parametrize("name", [*FORMULAS])
+def test_formulas_need_no_file_and_are_not_called_unverified(no_weights, name: str) -> None:
+    table = pyiqa_table()[name]
+    metric = loaded(of_pyiqa(
+        name, needs_reference=table["metric_mode"] == "FR",
+        higher_is_better=not table.get("lower_better", False),
+    ))  # fmt: skip
+    assert metric.card.verified is None
+    assert not no_weights.exists()
+
+
+def test_an_image_too_small_for_a_metric_of_pyiqas_is_told() -> None:
+    with pytest.raises(
+        NotComputableError, match=r"asked: fails on an image of 64x64 .RuntimeError"
+    ):
+        loaded(of_pyiqa("ms_ssim")).score(image(64, 64), image(64, 64, "b"))
+
+
+@pytest.mark.parametrize("name", ["dists", "nima", "clipiqa+"])
+def test_weights_that_only_a_download_would_give(no_weights, name: str) -> None:
+    higher, full = name != "dists", name == "dists"
+    missing = load_metric(of_pyiqa(name, higher_is_better=higher, needs_reference=full))
+    assert isinstance(missing, Missing)
+    assert str(no_weights) in missing.command, "where it belongs"
+    assert "curl -fL" in missing.command or "where there is a network" in missing.command
+
+
+def test_tensors_that_a_user_vouches_for(weights) -> None:
+    tensors = loaded(METRICS["lpips"]).card.tensors
+    asked = METRICS["lpips"].model_copy(update={"id": "lpips-own", "tensors": tensors})
+    assert loaded(asked).card.verified is True
+    assert loaded(asked.model_copy(update={"tensors": "0" * 64})).card.verified is False
+
+
+def test_metrics_that_look_at_random_patches_repeat_themselves() -> None:
+    before = torch.random.get_rng_state(), np.random.get_state()[1].copy()
+    with same_draws(True):
+        first = float(torch.rand(())), np.random.rand()
+    with same_draws(True):
+        second = float(torch.rand(())), np.random.rand()
+    assert first == second
+    assert torch.equal(before[0], torch.random.get_rng_state())
+    assert (before[1] == np.random.get_state()[1]).all()
