@@ -74,11 +74,13 @@ def _card_row(content: ReportContent, metric: MetricSpec) -> tuple[Cell, ...]:
         resize = card.get("reference_resize", "?")
         images += f"; grey pictures {grey}; resize of the reference {resize}"
     verified = Cell("yes" if card.get("verified") else "none needed")
+    code = card.get("code")
+    made_by = f"own file, sha256 {code}" if code else card.get("pyiqa", metric.pyiqa)
     if content.unverified(metric.id):
         verified = Cell("no: unverified", tone="warn")
     return (
         Cell(metric.title),
-        Cell(f"{card.get('pyiqa', metric.pyiqa)} ({libraries}; {card.get('dtype', '?')})"),
+        Cell(f"{made_by} ({libraries}; {card.get('dtype', '?')})"),
         Cell(str(card.get("backbone", "?"))),
         Cell(images),
         Cell(_listed(card.get("options", {}))),

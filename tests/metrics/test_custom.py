@@ -202,6 +202,10 @@ def test_what_a_file_imports_and_holds_stands_in_the_card(
     first, same, other = (card.tensors for card in cards)
     assert first == same
     assert first not in (None, other)
+    assert [card.verified for card in cards] == [False] * 3, "until the metric's line vouches"
+    text = HOLDER.format(base=base, start=start, value=1)
+    vouched = loaded(write(tmp_path / "1.py", text), tensors=first)
+    assert vouched.card.verified is True
 
 
 def test_a_file_that_changes_under_a_running_experiment_is_refused(tmp_path: Path) -> None:
