@@ -87,8 +87,11 @@ def test_each_number_is_what_was_asked_for(place: Place) -> None:
 def test_the_report_shows_them_under_their_titles(place: Place) -> None:
     report = place.root / "report"
     page = (report / "index.html").read_text()
-    for word in ("PSNR (R&amp;G_B)", "GMSD ↓", "entropy ↑", "Levels ↓", "own file", "dists"):
+    for word in ("PSNR (R&amp;G_B)", "GMSD", "entropy", "Levels", "own file, sha256", "DISTS"):
         assert word in page, word
+    table = (report / "tables" / "main-photos.md").read_text()
+    for heading in (r"PSNR (R&G\_B) ↑", "GMSD ↓", "entropy ↑", "Levels ↓", "DISTS ↓"):
+        assert heading in table, heading
     assert "curl -fL" in page, "how to get what is missing"
     latex = "".join(path.read_text() for path in (report / "tables").glob("*.tex"))
     assert r"PSNR (R\&G\_B)" in latex
