@@ -111,7 +111,7 @@ def test_statistics_and_records_know_their_direction(place: Place) -> None:
     assert (board.order, board.ascending) == ("photos/grey-levels", True)
     _, children = map_experiment(content)
     student = next(child for child in children if child.name == "full/seed-0")
-    named = {point.key for point in student.metrics}
+    named = {point.metric for point in student.points}
     assert {f"photos/{metric}" for metric in MEASURED} <= named
 
 
