@@ -6,6 +6,7 @@ thing, an 8-bit RGB array; whatever cannot is a `DataError` that names the file.
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,16 +45,17 @@ def read_rgb(path: Path | str, max_pixels: int = MAX_PIXELS) -> RGB8:
 
     EXIF orientation is applied; palettes, grey and CMYK are converted (colour profiles are
     ignored, as is usual in super-resolution); transparency is composited on white, the page most
-    pictures are shown on; 16-bit grey is scaled by 1/257 and rounded. Pillow reads 16-bit colour
-    by its high byte, which is exact for promoted 8-bit values and at most one level off for
-    others. Of an animation the first frame counts.
+    pictures are shown on; 16 bits are scaled by 1/257 and rounded (of grey with alpha, Pillow
+    gives the high byte alone, which is at most a level off). Of an animation the first frame
+    counts.
 
     Raises:
         DataError: the file is missing, empty, truncated, no picture, of more than `max_pixels`
             pixels (checked before decoding), or holds floating-point values.
     """
     with opened(path, max_pixels) as image:
-        return _upright_rgb(Path(path), image)
+        low = low_bytes(path, image)
+        return _upright_rgb(Path(path), image) if low is None else _rounded(image, low)
 
 
 def read_size(path: Path | str) -> tuple[int, int]:
@@ -150,6 +152,46 @@ def _upright_rgb(path: Path, image: Image.Image) -> RGB8:
     if upright.has_transparency_data:
         upright = on_white(upright)
     return np.array(upright.convert("RGB"))
+
+
+def _rounded(image: Image.Image, low: NDArray[np.uint16]) -> RGB8:
+    """16-bit colour, of which Pillow has the high bytes: rounded, transparency laid on white."""
+    high = np.asarray(ImageOps.exif_transpose(image)).astype(np.uint16)
+    deep = np.bitwise_or(high << 8, low).astype(np.uint32)  # 65535 squared fits
+    colour = deep[:, :, :3]
+    if deep.shape[2] == 4:
+        alpha = deep[:, :, 3:]
+        colour = (colour * alpha + 65535 * (65535 - alpha) + 32767) // 65535
+    levels: RGB8 = ((colour + 128) // 257).astype(np.uint8)
+    return levels
+
+
+def low_bytes(path: Path | str, image: ImageFile.ImageFile) -> NDArray[np.uint16] | None:
+    """The low bytes of 16-bit colour, upright; None where there are none. Call it before decoding.
+
+    Pillow keeps the high byte of each value. Told that the byte order is the other one, the same
+    decoder keeps the low byte.
+    """
+    swapped = [_swapped(tile.args) for tile in image.tile]
+    if not swapped or None in swapped:
+        return None
+    with Image.open(path, formats=[str(image.format)]) as again:
+        again.tile = [
+            tile._replace(args=args) for tile, args in zip(again.tile, swapped, strict=True)
+        ]
+        return np.asarray(ImageOps.exif_transpose(again)).astype(np.uint16)
+
+
+def _swapped(args: Any) -> Any:
+    """A decoder's arguments with the byte order of its 16-bit colour exchanged, or None."""
+    raw_mode = args[0] if isinstance(args, tuple) else args
+    layout, _, order = raw_mode.partition(";16") if isinstance(raw_mode, str) else ("", "", "")
+    if layout not in ("RGB", "RGBA") or order not in ("B", "L", "N"):
+        return None
+    if order == "N":
+        order = "L" if sys.byteorder == "little" else "B"
+    other = f"{layout};16{'L' if order == 'B' else 'B'}"
+    return (other, *args[1:]) if isinstance(args, tuple) else other
 
 
 def on_white(image: Image.Image) -> Image.Image:

@@ -7,16 +7,15 @@ transparency and its kind back.
 from __future__ import annotations
 
 import io
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageOps
 
-from tadsr.data.images import GREY_MODES, MAX_PIXELS, on_white, opened, sixteen_bit
+from tadsr.data.images import GREY_MODES, MAX_PIXELS, low_bytes, on_white, opened, sixteen_bit
 from tadsr.errors import DataError
 from tadsr.files import atomic_path
 
@@ -60,13 +59,13 @@ def read_picture(path: Path | str, max_pixels: int = MAX_PIXELS) -> Picture:
         DataError: as `tadsr.data.images.read_rgb`.
     """
     with opened(path, max_pixels) as image:
-        low_bytes = _low_bytes(path, image)
+        low = low_bytes(path, image)
         image.load()
         picture = picture_from_pil(image, Path(path))
-        if low_bytes is None:
+        if low is None:
             return picture
         high = np.asarray(ImageOps.exif_transpose(image)).astype(np.uint16)
-        deep: Levels = np.bitwise_or(high << 8, low_bytes, dtype=np.uint16)
+        deep: Levels = np.bitwise_or(high << 8, low, dtype=np.uint16)
         alpha = deep[:, :, 3] if deep.shape[2] == 4 else None
         return Picture(deep[:, :, :3], alpha, icc_profile=picture.icc_profile)
 
@@ -142,31 +141,3 @@ def write_picture(path: Path | str, image: Image.Image) -> None:
 
 def _grey(values: Levels) -> Picture:
     return Picture(np.repeat(values[:, :, None], 3, axis=2), grey=True)
-
-
-def _low_bytes(path: Path | str, image: ImageFile.ImageFile) -> NDArray[np.uint16] | None:
-    """The low bytes of 16-bit colour, upright; None where there are none.
-
-    Pillow keeps the high byte of each value. Told that the byte order is the other one, the same
-    decoder keeps the low byte.
-    """
-    swapped = [_swapped(tile.args) for tile in image.tile]
-    if not swapped or None in swapped:
-        return None
-    with Image.open(path, formats=[str(image.format)]) as again:
-        again.tile = [
-            tile._replace(args=args) for tile, args in zip(again.tile, swapped, strict=True)
-        ]
-        return np.asarray(ImageOps.exif_transpose(again)).astype(np.uint16)
-
-
-def _swapped(args: Any) -> Any:
-    """A decoder's arguments with the byte order of its 16-bit colour exchanged, or None."""
-    raw_mode = args[0] if isinstance(args, tuple) else args
-    layout, _, order = raw_mode.partition(";16") if isinstance(raw_mode, str) else ("", "", "")
-    if layout not in ("RGB", "RGBA") or order not in ("B", "L", "N"):
-        return None
-    if order == "N":
-        order = "L" if sys.byteorder == "little" else "B"
-    other = f"{layout};16{'L' if order == 'B' else 'B'}"
-    return (other, *args[1:]) if isinstance(args, tuple) else other

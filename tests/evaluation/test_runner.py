@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import runpy
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,9 +24,12 @@ from tadsr.config.metrics import METRICS, MetricSpec, metric_for
 from tadsr.data.images import read_rgb
 from tadsr.data.manifest import build_dataset
 from tadsr.errors import ConfigError, DataError, TadsrError
-from tadsr.evaluation import Bicubic, EvaluationOutcome, evaluate, evaluate_dataset
+from tadsr.evaluation import Bicubic, EvaluationOutcome, evaluate, evaluate_dataset, measure
+from tadsr.evaluation.measure import MetricLoader, Scorer
 from tadsr.evaluation.scores import gather, read_scores, read_seconds, write_scores
+from tadsr.metrics import load_metric
 from tadsr.seeds import numpy_generator
+from tests.tiny import killed
 
 NAMES = ("a", "b", "c")
 IDENTITY = {
@@ -63,10 +68,13 @@ class Run:
         self.loaded = 0
         self.upscaled: list[str] = []
         self.units: list[tuple[int, int]] = []
+        self.workers = 1
+        self.loader: MetricLoader | None = None
 
     def __call__(
-        self, metrics: list[MetricSpec], change: Callable[..., Any] | None = None, **identity: str
-    ) -> EvaluationOutcome:
+        self, metrics: list[MetricSpec], change: Callable[..., Any] | None = None,
+        progress: Callable[[int, int], None] | None = None, **identity: str,
+    ) -> EvaluationOutcome:  # fmt: skip
         self.upscaled, self.units, self.loaded = [], [], 0
         run = self
 
@@ -82,7 +90,8 @@ class Run:
 
         return evaluate_dataset(
             Counted, self.dataset, self.parquet, self.images, metrics, {**IDENTITY, **identity},
-            device="cpu", progress=lambda *units: self.units.append(units), threads=1,
+            device="cpu", progress=progress or (lambda *units: self.units.append(units)), threads=1,
+            workers=self.workers, loader=self.loader,
         )  # fmt: skip
 
 
@@ -390,3 +399,135 @@ def test_a_column_is_as_unverified_as_any_of_its_files(dataset: Path, tmp_path: 
     with_card(tmp_path / "evaluations" / "other" / "d.parquet",
               lambda card: card.update(verified=False))  # fmt: skip
     assert gather(tmp_path, ["d"]).cards["psnr"]["verified"] is False
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_workers_change_no_byte(run: Run, tmp_path: Path, workers: int) -> None:
+    run([PSNR, SSIM])
+    other = Run(run.dataset, tmp_path / "other")
+    other.workers = workers
+    other([PSNR, SSIM])
+    assert other.parquet.read_bytes() == run.parquet.read_bytes()
+    for name in NAMES:
+        images = [(where.images / f"{name}.png").read_bytes() for where in (run, other)]
+        assert images[0] == images[1]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("limit", [1, 2])
+def test_a_killed_evaluation_goes_on_where_it_was(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int, limit: int
+) -> None:
+    whole = Run(run.dataset, tmp_path / "whole")
+    whole([PSNR, SSIM])
+    run.workers = workers
+    specs = [PSNR, SSIM]
+    assert killed(lambda progress: run(specs, progress=progress), limit)
+    lines = (run.images / "scores.jsonl").read_text().splitlines()
+    scored = {json.loads(line)["image"] for line in lines if "image" in line}
+    assert len(scored) >= limit
+    assert not run.parquet.exists()
+    (run.images / "scores.jsonl").open("a").write('{"image": "c", "pixels"')  # torn
+    counted: list[str] = []
+    score = Scorer.score
+    monkeypatch.setattr(
+        Scorer, "score",
+        lambda self, sr, hr, wanted, place: (counted.append(Path(place).stem),
+                                             score(self, sr, hr, wanted, place))[1],
+    )  # fmt: skip
+    run(specs)
+    assert sorted(counted) == sorted(set(NAMES) - scored)
+    assert run.parquet.read_bytes() == whole.parquet.read_bytes()
+    assert not (run.images / "scores.jsonl").exists()
+    # That of an image that was written and not yet scored is lost.
+    assert len(read_seconds(run.images)) >= limit
+
+
+def test_scores_from_memory_are_those_of_the_files(run: Run) -> None:
+    run([PSNR, SSIM])
+    scores, _ = read_scores(run.parquet)
+    pairs = [(run.images / f"{name}.png", run.dataset / "hr" / f"{name}.png") for name in NAMES]
+    again = evaluate(pairs, [PSNR, SSIM], workers=2)
+    for frame in (scores, again):
+        frame.sort_values(["metric", "image"], inplace=True, ignore_index=True)
+    assert scores.equals(again[["image", "metric", "value"]])
+
+
+def test_metrics_are_loaded_once_for_all_data_sets(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[str] = []
+    monkeypatch.setattr(
+        measure, "load_metric",
+        lambda spec, device: (loaded.append(spec.id), load_metric(spec, device))[1],
+    )  # fmt: skip
+    run.loader = MetricLoader("cpu")
+    other = Run(run.dataset, tmp_path / "other")
+    other.loader = run.loader
+    run([PSNR, METRICS["musiq"]])
+    other([PSNR, SSIM, METRICS["musiq"]])
+    assert loaded == ["psnr", "musiq", "ssim", "musiq"]  # what is missing may have come since
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_files_that_cannot_be_used_are_all_named_and_the_rest_is_kept(
+    dataset: Path, tmp_path: Path, workers: int
+) -> None:
+    broken = Path(shutil.copytree(dataset, tmp_path / "broken"))
+    run = Run(broken, tmp_path / "out")
+    run.workers = workers
+    lr, hr = broken / "lr" / "a.png", broken / "hr" / "b.png"
+    lr.write_bytes(lr.read_bytes()[:70])
+    Image.fromarray(read_rgb(hr)[:-4]).save(hr)
+    with pytest.raises(DataError, match=r"2 of 3 images failed: 'a': .*; 'b': .*") as caught:
+        run([PSNR, SSIM])
+    for part in (f"{lr}: damaged", f"reference {hr} of 192x92", "b.png of 192x96", "parquet"):
+        assert part in str(caught.value)
+    scores, meta = read_scores(run.parquet)
+    assert list(scores["image"]) == ["c", "c"]
+    assert set(meta["failed"]) == {"a", "b"}
+    assert set(meta["pixels"]) == {"c"}
+    for kind in ("lr", "hr"):
+        shutil.copytree(dataset / kind, broken / kind, dirs_exist_ok=True)
+    run([PSNR, SSIM])
+    assert run.upscaled == ["a"], "b was made already"
+    whole = Run(dataset, tmp_path / "whole")
+    whole([PSNR, SSIM])
+    assert run.parquet.read_bytes() == whole.parquet.read_bytes()
+
+
+def test_a_damaged_stored_image_is_made_again(run: Run) -> None:
+    run([PSNR])
+    before = run.parquet.read_bytes()
+    path = run.images / "b.png"
+    path.write_bytes(path.read_bytes()[:100])
+    (run.images / "c.png").write_bytes(b"")
+    run([PSNR])
+    assert run.upscaled == ["b", "c"]
+    assert run.parquet.read_bytes() == before
+
+
+def test_a_crash_of_the_model_keeps_what_was_scored(run: Run) -> None:
+    def crash(sr: torch.Tensor, image: str) -> torch.Tensor:
+        if image == "c":
+            raise RuntimeError("out of luck")
+        return sr
+
+    run.workers = 2
+    with pytest.raises(RuntimeError, match="out of luck"):
+        run([PSNR], crash)
+    assert (run.images / "scores.jsonl").read_text().count('"image"') == 2
+    run([PSNR])
+    assert run.upscaled == ["c"]
+
+
+def test_evaluate_names_all_pairs_that_cannot_be_scored(dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty.png").write_bytes(b"")
+    hr, lr = dataset / "hr", dataset / "lr"
+    pairs = [(hr / "a.png", hr / "b.png"), (hr / "b.png", lr / "b.png"),
+             (tmp_path / "empty.png", hr / "c.png")]  # fmt: skip
+    with pytest.raises(DataError, match=r"2 of 3 pairs.*image 'b': .*; image 'empty': .*empty"):
+        evaluate(pairs, ["psnr"])
+    frame = evaluate(pairs, ["psnr"], strict=False)
+    assert list(frame["image"]) == ["a"]
+    assert set(frame.attrs["failed"]) == {"b", "empty"}
