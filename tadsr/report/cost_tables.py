@@ -39,7 +39,7 @@ def cost_table(content: ReportContent) -> Table:
             Column("latency_slowest_seconds", "Slowest", "↓"),
             Column("runs", "Runs"),
             Column("speed_up", "Speed-up", "↑"),
-            Column("peak_memory_bytes", "Peak memory", "↓"),
+            Column("peak_memory_bytes", "Peak tensor memory", "↓"),
         ),
         rows=tuple(rows),
         notes=tuple(_notes(content, names)),
