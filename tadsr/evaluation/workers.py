@@ -55,7 +55,7 @@ def work_through(
     each worker (by `pixels`), so memory depends neither on their number nor on their size. Each
     worker computes with `threads` threads of torch. With one worker there is no other thread.
 
-    An exception of `work` is raised here; what is being worked on then is finished first.
+    An exception of `work` is raised here; the items under way are worked on to their end first.
     """
     if workers == 1:
         yield from map(work, items)
@@ -82,7 +82,7 @@ def work_through(
             else:
                 yield from _finished(running)
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown()
 
 
 def _finished(
