@@ -31,8 +31,6 @@ class Known:
     values: dict[str, float] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     """Why the metric is not defined on it."""
-    seconds: float | None = None
-    """Of inference, if it was measured."""
 
     def has(self, card: str) -> bool:
         """Whether the metric with this card was tried."""
@@ -78,7 +76,7 @@ class Journal:
     def add(self, image: str, new: Known) -> None:
         """Note the scores of an image, in memory and on disk."""
         line = {"image": image, "pixels": new.pixels, "values": new.values,
-                "skipped": new.skipped, "seconds": new.seconds}  # fmt: skip
+                "skipped": new.skipped}  # fmt: skip
         with self._lock:
             self._merge(image, new)
             self._write(canonical_json(line) + "\n")
@@ -94,7 +92,6 @@ class Journal:
             return
         old.values.update(new.values)
         old.skipped.update(new.skipped)
-        old.seconds = new.seconds if new.seconds is not None else old.seconds
 
     def _write(self, text: str) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
-from statistics import median
 from typing import NamedTuple
 
 import pandas as pd
@@ -23,7 +22,7 @@ from tadsr.data.dataset import TestImage, load_pairs
 from tadsr.data.images import RGB8, read_rgb, write_png
 from tadsr.data.manifest import pixel_digest
 from tadsr.errors import DataError, listed
-from tadsr.evaluation.images import image_path, note_seconds, start_folder, super_resolve
+from tadsr.evaluation.images import image_path, start_folder, super_resolve
 from tadsr.evaluation.journal import DIGITS, JOURNAL, Journal, Known
 from tadsr.evaluation.measure import (
     NO_REFERENCE,
@@ -33,7 +32,7 @@ from tadsr.evaluation.measure import (
     column,
     measure_set,
 )
-from tadsr.evaluation.scores import read_seconds, write_scores
+from tadsr.evaluation.scores import write_scores
 from tadsr.evaluation.sources import Source, find_source
 from tadsr.evaluation.upscalers import Upscaler
 from tadsr.evaluation.workers import computing, work_through
@@ -53,8 +52,6 @@ class EvaluationOutcome:
     """Plain mean over the images, of each metric that has values."""
     missing: dict[str, str]
     """Metric to `reason; command`, of each that has none."""
-    seconds_per_image: float | None
-    """Median seconds of inference; None if they were never measured."""
     unverified: tuple[str, ...] = ()
     """Metrics whose weights are not known to be the official ones."""
 
@@ -109,9 +106,6 @@ def evaluate_dataset(
                 columns.append(_set_column(sources[spec.id], run, step))
             else:
                 columns.append(_column(sources[spec.id], run))
-    seconds = {name: known.seconds for name, known in journal.images.items() if known.seconds}
-    if seconds:
-        note_seconds(images, seconds)
     _write(parquet, columns, identity, run)
     journal.remove()
     report(units, units)
@@ -121,11 +115,9 @@ def evaluate_dataset(
             f"{dataset}: {len(reasons)} of {len(pairs)} images failed: {listed(reasons)}; the "
             f"scores of the others are in {parquet}"
         )
-    times = read_seconds(images)
     return EvaluationOutcome(
         means={column.metric: column.mean for column in columns if column.values},
         missing={column.metric: column.missing for column in columns if column.missing},
-        seconds_per_image=median(times) if times else None,
         unverified=tuple(c.metric for c in columns if c.values and is_unverified(c.card or {})),
     )
 
@@ -136,7 +128,6 @@ class _Item(NamedTuple):
     pair: TestImage
     sr: RGB8 | None
     """None: it is stored."""
-    seconds: float | None
     wanted: list[str]
     """Keys of the metrics that have no score yet."""
     pixels: int
@@ -231,14 +222,14 @@ class _Run:
                       if (pair.hr_path or not spec.needs_reference)
                       and not (known and known.has(key))]  # fmt: skip
             if pair.name in self.digests:
-                yield _Item(pair, None, None, wanted, self.sizes[pair.name])
+                yield _Item(pair, None, wanted, self.sizes[pair.name])
                 continue
             try:
-                sr, seconds = super_resolve(upscaler(), pair, self.scale)
+                sr = super_resolve(upscaler(), pair, self.scale)
             except DataError as error:
                 self.failed[pair.name] = str(error)
             else:
-                yield _Item(pair, sr, seconds, wanted, sr.shape[0] * sr.shape[1])
+                yield _Item(pair, sr, wanted, sr.shape[0] * sr.shape[1])
 
     def _finish(self, item: _Item, scorer: Scorer) -> _Result:
         """In any thread: write, read the reference, score, note."""
@@ -255,7 +246,7 @@ class _Run:
             values, skipped = scorer.score(sr, item.pair.hr_path, item.wanted, path)
         except DataError as error:
             return _Result(name, digest, str(error))
-        self.journal.add(name, Known(digest, values, skipped, item.seconds))
+        self.journal.add(name, Known(digest, values, skipped))
         return _Result(name, digest)
 
 

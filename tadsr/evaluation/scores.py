@@ -15,15 +15,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tadsr.errors import CorruptionError, DataError, TadsrError
-from tadsr.files import atomic_path, canonical_json, read_json
+from tadsr.files import atomic_path, canonical_json
 
 if TYPE_CHECKING:
     import pandas as pd
 
 KEY = b"tadsr"
 COLUMNS = ("image", "metric", "value")
-TIMING = "timing.json"
-"""Beside the images: seconds of inference of each."""
 
 _SECTIONS = ("cards", "missing", "skipped", "failed")
 
@@ -90,12 +88,6 @@ def read_scores(path: Path | str) -> tuple[pd.DataFrame, dict[str, Any]]:
         ) from error
     frame = pd.DataFrame(values, columns=list(COLUMNS)).astype({"value": "float64"})
     return frame, meta
-
-
-def read_seconds(images: Path | str) -> list[float]:
-    """Seconds of inference of each image in a folder of super-resolved images, if measured."""
-    path = Path(images) / TIMING
-    return list(read_json(path)["seconds"].values()) if path.is_file() else []
 
 
 def gather(

@@ -18,7 +18,7 @@ from tadsr.data.manifest import build_dataset
 from tadsr.errors import DataError
 from tadsr.evaluation import Bicubic, FinishedImages, evaluate_dataset
 from tadsr.evaluation.finished import find_finished, finished_content
-from tadsr.evaluation.scores import read_scores, read_seconds
+from tadsr.evaluation.scores import read_scores
 from tadsr.seeds import numpy_generator
 
 NAMES = ("a", "b.1", "c")
@@ -62,8 +62,6 @@ def test_images_are_stored_as_they_are_and_without_a_time(
     for name in NAMES:
         stored = read_rgb(tmp_path / "other" / f"{name}.png")
         assert np.array_equal(stored, read_rgb(dataset / f"hr/{name}.png"))
-    assert read_seconds(tmp_path / "other") == []
-    assert len(read_seconds(tmp_path / "bicubic")) == len(NAMES), "what computes is timed"
 
 
 def test_content_is_of_pixels_and_names(dataset: Path, other: Path) -> None:

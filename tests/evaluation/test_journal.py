@@ -22,7 +22,7 @@ def journal(folder: Path, **identity: str) -> Journal:
 def filled(folder: Path) -> Journal:
     made = journal(folder)
     made.declare([CARD])
-    made.add("a", Known("1", {KEY: 28.1}, seconds=0.5))
+    made.add("a", Known("1", {KEY: 28.1}))
     made.add("b", Known("2", {KEY: 0.1 + 0.2}))
     return made
 
@@ -34,7 +34,7 @@ def test_scores_come_back_to_the_last_bit(tmp_path: Path) -> None:
     known = again.known("b", "2")
     assert known is not None
     assert known.values == {KEY: 0.1 + 0.2}
-    assert again.images["a"].seconds == 0.5
+    assert again.images["a"].values == {KEY: 28.1}
     assert again.known("b", "3") is None, "of other pixels"
     again.add("b", Known("2", skipped={"x": "too small"}))
     known = journal(tmp_path).known("b", "2")

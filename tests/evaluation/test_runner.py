@@ -26,7 +26,7 @@ from tadsr.data.manifest import build_dataset
 from tadsr.errors import ConfigError, DataError, TadsrError
 from tadsr.evaluation import Bicubic, EvaluationOutcome, evaluate, evaluate_dataset, measure
 from tadsr.evaluation.measure import MetricLoader, Scorer
-from tadsr.evaluation.scores import gather, read_scores, read_seconds, write_scores
+from tadsr.evaluation.scores import gather, read_scores, write_scores
 from tadsr.metrics import load_metric
 from tadsr.seeds import numpy_generator
 from tests.tiny import killed
@@ -116,7 +116,6 @@ def test_scores_are_those_of_the_stored_images(run: Run) -> None:
     mean = scores.query("metric == 'psnr'")["value"].mean()
     assert outcome.means["psnr"] == pytest.approx(mean, rel=1e-12)
     assert outcome.missing == {}
-    assert outcome.seconds_per_image == pytest.approx(np.median(read_seconds(run.images)))
     assert {key: meta[key] for key in IDENTITY} == IDENTITY
     assert meta["cards"]["ssim"]["border_crop"] == 0
     assert run.units[-1] == (3, 3)
@@ -167,7 +166,6 @@ def test_an_interrupted_evaluation_continues(run: Run) -> None:
     assert not run.parquet.exists()
     run([PSNR])
     assert run.upscaled == ["b", "c"]
-    assert len(read_seconds(run.images)) == 3
 
 
 @pytest.mark.parametrize("key", ["upscaler_content", "dataset_content"])
@@ -439,8 +437,6 @@ def test_a_killed_evaluation_goes_on_where_it_was(
     assert sorted(counted) == sorted(set(NAMES) - scored)
     assert run.parquet.read_bytes() == whole.parquet.read_bytes()
     assert not (run.images / "scores.jsonl").exists()
-    # That of an image that was written and not yet scored is lost.
-    assert len(read_seconds(run.images)) >= limit
 
 
 def test_scores_from_memory_are_those_of_the_files(run: Run) -> None:

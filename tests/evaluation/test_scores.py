@@ -12,8 +12,7 @@ import pytest
 
 from tadsr.config.metrics import METRICS
 from tadsr.errors import CorruptionError, DataError, TadsrError
-from tadsr.evaluation.scores import gather, read_scores, read_seconds, split_upscaler, write_scores
-from tadsr.files import write_json
+from tadsr.evaluation.scores import gather, read_scores, split_upscaler, write_scores
 from tadsr.metrics import MetricCard
 from tadsr.metrics.card import make_card
 
@@ -131,12 +130,6 @@ def test_names_of_upscalers() -> None:
     assert split_upscaler("full/seed-12") == ("full", 12)
     assert split_upscaler("teacher-15") == ("teacher-15", None)
     assert split_upscaler("seed-1") == ("seed-1", None)
-
-
-def test_seconds(tmp_path: Path) -> None:
-    assert read_seconds(tmp_path) == []
-    write_json(tmp_path / "timing.json", {"seconds": {"a": 0.5, "b": 0.25}})
-    assert sorted(read_seconds(tmp_path)) == [0.25, 0.5]
 
 
 def test_gathering_does_not_import_torch(tmp_path: Path) -> None:
