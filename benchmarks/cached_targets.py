@@ -1,7 +1,7 @@
 """A student's step with stored targets against the same step with the teacher's chain inside.
 
     python benchmarks/cached_targets.py [ablations/demo.yaml] [--batch 8] [--rounds 5]
-    python benchmarks/cached_targets.py ablations/paper.yaml --batch 2 --rounds 3
+    python benchmarks/cached_targets.py ablations/paper.yaml --batch 4 --rounds 3 --variants full
 
 Per variant (`full`, `distill_only`), in one run and in turns:
 
@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    parser.add_argument("--variants", nargs="+", default=VARIANTS, choices=VARIANTS)
     args = parser.parse_args()
     if args.device == "auto":
         args.device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -53,7 +54,7 @@ def main() -> None:
     print(f"{experiment.name}: {Estimates(experiment).network.parameters / 1e6:.1f} M parameters, "
           f"batch {args.batch}, {args.device}, {torch.get_num_threads()} threads",
           flush=True)  # fmt: skip
-    for variant in VARIANTS:
+    for variant in args.variants:
         forms = ("stored", "inside", "published") if vq else ("stored", "inside")
         steps = {form: make_step(experiment, variant, teacher, form, args) for form in forms}
         show(variant, in_turns(steps, args), ceilings(experiment, variant))
