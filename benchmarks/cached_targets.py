@@ -1,7 +1,7 @@
 """A student's step with stored targets against the same step with the teacher's chain inside.
 
     python benchmarks/cached_targets.py [ablations/demo.yaml] [--batch 8] [--rounds 5]
-    python benchmarks/cached_targets.py ablations/paper.yaml --batch 4 --rounds 3 --variants full
+    python benchmarks/cached_targets.py ablations/paper.yaml --batch 2 --rounds 3 --variants full
 
 Per variant (`full`, `distill_only`), in one run and in turns:
 

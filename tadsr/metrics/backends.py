@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import traceback
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -88,7 +89,7 @@ class Metric:
             if self.spec.grey == "levels" and grey:
                 images = [_grey_levels(image) for image in images]
         value = self._value(*images)
-        if self.spec.pyiqa in _INFINITE_WHERE_EQUAL and value >= self._value(images[1], images[1]):
+        if self.spec.pyiqa in _INFINITE_WHERE_EQUAL and value >= self._of_equal_images:
             value = math.inf
         if value == math.inf:
             raise NotComputableError(
@@ -101,6 +102,12 @@ class Metric:
                 "(too small, or without texture)"
             )
         return value
+
+    @cached_property
+    def _of_equal_images(self) -> float:
+        """What pyiqa gives where there is no error, whatever the images show."""
+        image = torch.zeros(1, 3, 8, 8, device=self.device)
+        return self._value(image, image)
 
     def _value(self, *images: torch.Tensor) -> float:
         with exact_arithmetic(self.device), BandedConvolutions(), same_draws(self._draws):
