@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from matplotlib.figure import Figure
 
@@ -22,10 +22,15 @@ PERCEPTUAL = ("lpips", "clipiqa", "musiq", "niqe")
 """Metrics of perception, in the order in which one is chosen for the plane."""
 
 
+Section = Literal["results", "differences", "factorial", "sweeps", "training"]
+"""Of the page, in its order."""
+
+
 @dataclass(frozen=True)
 class ReportFigure:
-    """A figure ready to be saved: its drawing, its words."""
+    """A figure ready to be saved: its drawing, its words, its section of the page."""
 
+    section: Section
     name: str
     title: str
     caption: str
@@ -236,7 +241,7 @@ def _plane_figure(content: ReportContent) -> Iterator[ReportFigure]:
             f"{plane.dataset}: " + ", ".join(
                 f"{p.name} {p.x:.{x.decimals}f} / {p.y:.{y.decimals}f}" for p in plane.points)
             for plane in planes)  # fmt: skip
-        yield ReportFigure("perception-distortion", "Perception and distortion", words,
+        yield ReportFigure("results", "perception-distortion", "Perception and distortion", words,
                            f"{x.title} / {y.title}. {listing}", figure)  # fmt: skip
 
 
@@ -244,8 +249,8 @@ def _quality_cost_figure(content: ReportContent) -> Iterator[ReportFigure]:
     data = quality_cost_data(content)
     if data:
         words = caption("figures", "quality-cost", metric=data.metric.title, where=data.where)
-        yield ReportFigure("quality-cost", "Quality and latency", words, described_cost(data),
-                           draw_quality_cost(data))  # fmt: skip
+        yield ReportFigure("results", "quality-cost", "Quality and latency", words,
+                           described_cost(data), draw_quality_cost(data))  # fmt: skip
 
 
 def _effects_figure(content: ReportContent) -> Iterator[ReportFigure]:
@@ -261,7 +266,9 @@ def _effects_figure(content: ReportContent) -> Iterator[ReportFigure]:
                 f"{row.variant} {row.delta:+.{panel.metric.decimals}f} ({row.verdict})"
                 for row in panel.rows)
             for panel in panels)  # fmt: skip
-        yield ReportFigure("effects", "Differences with intervals", words, listing, figure)
+        yield ReportFigure(
+            "differences", "effects", "Differences with intervals", words, listing, figure
+        )
 
 
 def _training_figure(content: ReportContent) -> Iterator[ReportFigure]:
@@ -271,7 +278,7 @@ def _training_figure(content: ReportContent) -> Iterator[ReportFigure]:
         figure = new_figure(2.6 * min(3, len(panels)) + 0.8, 2.4 * rows + 0.5)
         draw_curves(panels, figure)
         names = ", ".join(panel.name for panel in panels)
-        yield ReportFigure("training", "Training curves of the students",
+        yield ReportFigure("training", "training", "Training curves of the students",
                            caption("figures", "training", bins=BINS),
                            f"{names} over images seen, one line per variant", figure)  # fmt: skip
 
@@ -282,7 +289,7 @@ def _teacher_figure(content: ReportContent) -> Iterator[ReportFigure]:
         figure = new_figure(2.6 * min(3, len(panels)) + 0.8, 2.4 * math.ceil(len(panels) / 3))
         draw_curves(panels, figure)
         names = ", ".join(panel.name for panel in panels)
-        yield ReportFigure("teacher", "Training curves of the teacher",
+        yield ReportFigure("training", "teacher", "Training curves of the teacher",
                            caption("figures", "teacher", bins=BINS),
                            f"{names} over images seen", figure)  # fmt: skip
 
@@ -293,5 +300,5 @@ def _spectrum_figure(content: ReportContent) -> Iterator[ReportFigure]:
         figure = new_figure(9.0, 3.0)
         draw_spectrum(data, figure)
         words = caption("figures", "spectrum", pairs=content.spectrum["pairs"])
-        yield ReportFigure("spectrum", "What score distillation pushes", words, described(data),
-                           figure)  # fmt: skip
+        yield ReportFigure("training", "spectrum", "What score distillation pushes", words,
+                           described(data), figure)  # fmt: skip
