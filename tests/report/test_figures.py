@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from tadsr.report.content import ReportContent
-from tadsr.report.curves import BINS, binned, teacher_data, training_data
 from tadsr.report.drawing import PALETTE, inline_svg, looks, save
-from tadsr.report.figures import all_figures, effects_data, perception_distortion_data
-from tadsr.report.quality_cost import described_cost, quality_cost_data
+from tadsr.report.figures import all_figures
+from tadsr.report.figures.curves import BINS, binned, teacher_data, training_data
+from tadsr.report.figures.effects import effects_data
+from tadsr.report.figures.plane import perception_distortion_data
+from tadsr.report.figures.quality_cost import described_cost, quality_cost_data
 
 
 def test_plane_holds_means_and_one_point_per_surviving_seed(content: ReportContent) -> None:

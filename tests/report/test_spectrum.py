@@ -10,7 +10,7 @@ from tadsr.files import write_json
 from tadsr.plan.recipes import pool_name
 from tadsr.report.content import ReportContent, gather
 from tadsr.report.figures import all_figures
-from tadsr.report.spectrum import described, spectrum_data
+from tadsr.report.figures.spectrum import described, spectrum_data
 
 
 def stored(steps: int = 15) -> dict[str, Any]:

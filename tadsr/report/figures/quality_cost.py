@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
@@ -11,7 +12,8 @@ from tadsr.config import MetricSpec
 from tadsr.evaluation.cost_records import STUDENTS
 from tadsr.report.content import ReportContent
 from tadsr.report.drawing import PAPER, Look, looks, new_figure, stamp
-from tadsr.report.wording import quantity
+from tadsr.report.figures.figure import ReportFigure
+from tadsr.report.wording import caption, quantity
 
 
 @dataclass(frozen=True)
@@ -92,3 +94,12 @@ def described_cost(data: QualityCost) -> str:
         for p in data.points
     )
     return f"Latency / {data.metric.title} on {data.dataset}: {points}"
+
+
+def quality_cost_figures(content: ReportContent) -> Iterator[ReportFigure]:
+    """Quality against latency, where both were measured."""
+    data = quality_cost_data(content)
+    if data:
+        words = caption("figures", "quality-cost", metric=data.metric.title, where=data.where)
+        yield ReportFigure("results", "quality-cost", "Quality and latency", words,
+                           described_cost(data), draw_quality_cost(data))  # fmt: skip

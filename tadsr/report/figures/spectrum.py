@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from tadsr.report.drawing import DASHES, INK, MUTED, PALETTE
+from tadsr.report.content import ReportContent
+from tadsr.report.drawing import DASHES, INK, MUTED, PALETTE, new_figure
+from tadsr.report.figures.figure import ReportFigure
+from tadsr.report.wording import caption
 
 WHITE = 1 / 3
 """Mean frequency of white noise: two thirds of the largest that is counted, 0.5."""
@@ -90,3 +93,14 @@ def described(data: SpectrumData) -> str:
         for panel in data.panels
     ]
     return f"mean frequency ({data.unit}): {'; '.join(parts)}; the gap itself {data.gap:.3f}"
+
+
+def spectrum_figures(content: ReportContent) -> Iterator[ReportFigure]:
+    """The spectra, where the targets have them."""
+    data = spectrum_data(content.spectrum)
+    if data:
+        figure = new_figure(9.0, 3.0)
+        draw_spectrum(data, figure)
+        words = caption("figures", "spectrum", pairs=content.spectrum["pairs"])
+        yield ReportFigure("training", "spectrum", "What score distillation pushes", words,
+                           described(data), figure)  # fmt: skip

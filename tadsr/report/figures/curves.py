@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tadsr.report.content import ReportContent
-from tadsr.report.drawing import MUTED, Look, looks
+from tadsr.report.drawing import MUTED, Look, looks, new_figure
+from tadsr.report.figures.figure import ReportFigure
 from tadsr.report.reading import Series
+from tadsr.report.wording import caption
 
 BINS = 60
 """Points a curve is drawn with, at most."""
@@ -156,3 +158,28 @@ def _curve_legend(figure: Figure, panels: Sequence[CurvePanel], axes: Any) -> No
     if len(handles) > 1:
         columns = max(1, min(len(handles), int(figure.get_figwidth() / 1.6)))
         figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns)
+
+
+def training_figures(content: ReportContent) -> Iterator[ReportFigure]:
+    """The students' curves."""
+    panels = training_data(content)
+    if panels:
+        rows = math.ceil(len(panels) / 3)
+        figure = new_figure(2.6 * min(3, len(panels)) + 0.8, 2.4 * rows + 0.5)
+        draw_curves(panels, figure)
+        names = ", ".join(panel.name for panel in panels)
+        yield ReportFigure("training", "training", "Training curves of the students",
+                           caption("figures", "training", bins=BINS),
+                           f"{names} over images seen, one line per variant", figure)  # fmt: skip
+
+
+def teacher_figures(content: ReportContent) -> Iterator[ReportFigure]:
+    """The teacher's curves."""
+    panels = teacher_data(content)
+    if panels:
+        figure = new_figure(2.6 * min(3, len(panels)) + 0.8, 2.4 * math.ceil(len(panels) / 3))
+        draw_curves(panels, figure)
+        names = ", ".join(panel.name for panel in panels)
+        yield ReportFigure("training", "teacher", "Training curves of the teacher",
+                           caption("figures", "teacher", bins=BINS),
+                           f"{names} over images seen", figure)  # fmt: skip

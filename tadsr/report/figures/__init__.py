@@ -1,0 +1,24 @@
+"""The figures of the report: each a function that gathers plain data, and one that draws it."""
+
+from __future__ import annotations
+
+from tadsr.report.content import ReportContent
+from tadsr.report.drawing import style
+from tadsr.report.figures.curves import teacher_figures, training_figures
+from tadsr.report.figures.effects import effects_figures
+from tadsr.report.figures.figure import ReportFigure, Section
+from tadsr.report.figures.plane import plane_figures
+from tadsr.report.figures.quality_cost import quality_cost_figures
+from tadsr.report.figures.spectrum import spectrum_figures
+
+__all__ = ["MAKERS", "ReportFigure", "Section", "all_figures"]
+
+MAKERS = (plane_figures, quality_cost_figures, effects_figures, training_figures,
+          teacher_figures, spectrum_figures)  # fmt: skip
+"""In the order of the page within each section; each yields nothing where data are missing."""
+
+
+def all_figures(content: ReportContent) -> list[ReportFigure]:
+    """Every figure there are data for, drawn."""
+    with style():
+        return [figure for make in MAKERS for figure in make(content)]
