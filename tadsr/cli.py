@@ -17,6 +17,7 @@ COMMANDS = {
     "run": "the whole experiment, from data to report",
     "plan": "the jobs of an experiment and what they will cost",
     "status": "where each cell of the grid stands",
+    "doctor": "what would go wrong here, and what to do about it",
     "schema": "the experiment file's schema, or every default",
     "data": "stage: make the data sets",
     "weights": "metric weights: list, fetch, check",

@@ -35,12 +35,12 @@ def connected(uri: str, experiment: str, results: Path) -> Iterator[tuple[Mlflow
 
     What MLflow, the network or the database raise inside becomes a `TadsrError` of one line.
     """
-    with _explained(uri, results):
+    with explained(uri, results):
         prepare_database(uri, experiment, results)
         client = MlflowClient(uri)
-        with _settings(REACH):
+        with settings(REACH):
             number = _experiment(client, experiment, uri, results)
-        with _settings(WORK):
+        with settings(WORK):
             yield client, number
 
 
@@ -57,7 +57,7 @@ def _experiment(client: MlflowClient, name: str, uri: str, results: Path) -> str
 
 
 @contextmanager
-def _settings(values: Mapping[str, str]) -> Iterator[None]:
+def settings(values: Mapping[str, str]) -> Iterator[None]:
     """Set MLflow's environment variables for a while, where the user has not set them."""
     added = {name: value for name, value in values.items() if name not in os.environ}
     os.environ.update(added)
@@ -69,7 +69,7 @@ def _settings(values: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextmanager
-def _explained(uri: str, results: Path) -> Iterator[None]:
+def explained(uri: str, results: Path) -> Iterator[None]:
     """Turn what MLflow, the network or the database raise into one line with a remedy."""
     try:
         yield

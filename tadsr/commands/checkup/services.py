@@ -1,0 +1,79 @@
+"""What lies outside this machine's Python: weights, MLflow, SLURM, Kubernetes."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tadsr.commands.checkup.findings import Finding
+from tadsr.errors import TadsrError
+from tadsr.plan import Plan
+
+PATIENCE = 10.0
+"""Seconds for a cluster's answer."""
+
+
+def weights(plan: Plan | None) -> Iterator[Finding]:
+    """Files that the experiment needs (all metrics' without one): here, official, or missing."""
+    from tadsr.weights import METRIC_WEIGHTS, Missing, status
+
+    names = list(METRIC_WEIGHTS)
+    if plan is not None:
+        names = [*plan.jobs["weights"].cells, *plan.model_weights()]
+    for name in names:
+        found = status(name)
+        if isinstance(found, Missing):
+            model = plan is not None and name in plan.model_weights()
+            yield Finding("weights", "problem" if model else "warning", found.reason, found.command)
+        elif found.verified is False:
+            yield Finding("weights", "note", f"'{name}' is here; the file is not the official one, "
+                          "its tensors decide", f"tadsr weights verify {name}")  # fmt: skip
+        else:
+            known = "" if found.verified else ", no official sha256 is known"
+            yield Finding("weights", "ok", f"'{name}' is here{known}")
+
+
+def tracking(results: Path) -> Iterator[Finding]:
+    """Whether MLflow can be reached, and whether its tables are of this version."""
+    from tadsr.publish.state import tracking_state
+
+    try:
+        text, remedy = tracking_state(results)
+    except TadsrError as error:
+        reason, _, remedy = str(error).partition("; ")
+        yield Finding("MLflow", "problem", reason, remedy)
+        return
+    yield Finding("MLflow", "problem" if remedy else "ok", text, remedy)
+
+
+def clusters(profile: str | None) -> Iterator[Finding]:
+    """SLURM and Kubernetes: reachable from here? Their absence matters to their profile alone."""
+    yield _cluster("SLURM", "slurm", ("sinfo", "--noheader", "--format=%P %a %D nodes %t"), profile)
+    version = ("kubectl", "version", f"--request-timeout={PATIENCE:.0f}s")
+    yield _cluster("Kubernetes", "kubernetes", version, profile)  # fmt: skip
+
+
+def _cluster(subject: str, name: str, command: Sequence[str], profile: str | None) -> Finding:
+    wanted = profile == name
+    if shutil.which(command[0]) is None:
+        text = f"no {command[0]} on this machine"
+        if wanted:
+            return Finding(subject, "problem", f"{text}, which --profile {name} needs",
+                           "log in to a machine that submits jobs")  # fmt: skip
+        return Finding(subject, "note", f"{text}; only --profile {name} needs it")
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE + 5)
+    except subprocess.TimeoutExpired:
+        answer, code = f"no answer within {PATIENCE + 5:.0f} s", 1
+    else:
+        code = done.returncode
+        said = [line for line in (done.stdout if code == 0 else done.stderr).splitlines() if line]
+        answer = "; ".join(said[:4]) or "an empty answer"
+    if code == 0:
+        return Finding(subject, "ok", answer)
+    if not wanted:
+        return Finding(subject, "note", f"{command[0]}: {answer}; only --profile {name} needs it")
+    return Finding(subject, "problem", f"{command[0]}: {answer}",
+                   f"make `{' '.join(command)}` work first")  # fmt: skip
