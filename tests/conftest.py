@@ -10,6 +10,8 @@ import pytest
 # Before torch is imported: test processes run beside each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("GOMP_SPINCOUNT", "5000")
+# Jobs of tests do not wait for those of other programs (tests/runs/test_devices.py does).
+os.environ["TADSR_SLOTS"] = "off"
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

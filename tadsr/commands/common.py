@@ -7,16 +7,19 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tadsr.config.experiment import ExecutionSpec
 from tadsr.config.plugins import Clause
 from tadsr.errors import ConfigError, TadsrError, listed, nearest
 from tadsr.files import write_json, write_text
 from tadsr.plan import Job, Plan
+from tadsr.plan.jobs import COMPUTING
 from tadsr.plan.receipts import write_receipt
 from tadsr.runs import Progress, team
+from tadsr.runs.devices import devices
 
 TOGETHER = ("teacher", "student")
 """Stages that `accelerate launch` may start in several processes."""
@@ -104,7 +107,8 @@ def job_context(plan: Plan, job: Job) -> Iterator[JobContext]:
     begun = time.monotonic()
     started = _seconds_since_process_start()
     try:
-        yield context
+        with _devices(job, plan.experiment.execution):
+            yield context
     except Exception as error:
         write_text(failure, " ".join(str(error).split())[:500] or type(error).__name__)
         raise
@@ -114,6 +118,14 @@ def job_context(plan: Plan, job: Job) -> Iterator[JobContext]:
     wall = started + time.monotonic() - begun
     timing = {"seconds": round(wall, 2), "startup": round(context.startup or started, 2)}
     write_json(plan.log(job.id).with_suffix(".time.json"), timing)
+
+
+def _devices(job: Job, execution: ExecutionSpec) -> AbstractContextManager[object]:
+    """A GPU or processors of this machine for a job that computes, until it ends."""
+    if job.stage not in COMPUTING:
+        return nullcontext()
+    return devices(job.threads, use_gpu=execution.device != "cpu",
+                   jobs_per_gpu=execution.jobs_per_gpu, waiting=announce)  # fmt: skip
 
 
 def announce(text: str) -> None:

@@ -95,6 +95,8 @@ class ExecutionSpec(Config):
     cells_per_job: Literal["variant", "cell"] = "variant"
     """One process trains all seeds of a variant, or each cell has its own."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    jobs_per_gpu: Positive = 1
+    """On one machine, how many jobs share a GPU; small networks leave most of one idle."""
     evaluation_workers: Positive | None = None
     """Images that an evaluation works on at the same time, each on `evaluation.threads` CPU
     threads; scores do not depend on it. Default: 2, or 1 where there is little to measure."""

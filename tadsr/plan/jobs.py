@@ -20,6 +20,8 @@ from tadsr.plan.sources import model_stamp, source_stamp
 
 STAGES = ("data", "weights", "teacher", "targets", "student", "evaluate", "compare", "report",
           "publish")  # fmt: skip
+COMPUTING = ("teacher", "targets", "student", "evaluate")
+"""The stages that run networks, each job on devices of its own."""
 MANY_JOBS = ("targets", "student", "evaluate")
 """The stages that consist of several jobs, each with a name of its own."""
 
