@@ -19,11 +19,11 @@ from tests.conftest import REPOSITORY
 WORKER = """
 import os, sys, time
 from tadsr.runs.devices import devices
-log, threads, hold, use_gpu = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), sys.argv[4] == "gpu"
+log, threads, hold = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
 def note(word, what):
     with open(log, "a") as stream:
         stream.write(f"{time.monotonic_ns()} {os.getpid()} {word} {what}\\n")
-with devices(threads, use_gpu=use_gpu, waiting=lambda text: print(text, flush=True)) as grant:
+with devices(threads, use_gpu=sys.argv[4] == "gpu", waiting=lambda text: print(text, flush=True)) as grant:
     note("has", ",".join(grant.gpus) + f" sees {os.environ.get('CUDA_VISIBLE_DEVICES')}"
          if grant.gpus else grant.threads)
     time.sleep(hold)
