@@ -23,7 +23,9 @@ log, threads, hold = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
 def note(word, what):
     with open(log, "a") as stream:
         stream.write(f"{time.monotonic_ns()} {os.getpid()} {word} {what}\\n")
-with devices(threads, use_gpu=sys.argv[4] == "gpu", waiting=lambda text: print(text, flush=True)) as grant:
+def say(text):
+    print(text, flush=True)
+with devices(threads, use_gpu=sys.argv[4] == "gpu", waiting=say) as grant:
     note("has", ",".join(grant.gpus) + f" sees {os.environ.get('CUDA_VISIBLE_DEVICES')}"
          if grant.gpus else grant.threads)
     time.sleep(hold)
