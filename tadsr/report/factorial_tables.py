@@ -8,7 +8,13 @@ from tadsr.compare.results import Effect
 from tadsr.config.grid_names import label_of, short_keys
 from tadsr.report.content import ReportContent
 from tadsr.report.table import Cell, Column, Table
-from tadsr.report.tables import difference_cells, metrics_of, unverified_note
+from tadsr.report.tables import (
+    difference_cells,
+    difference_columns,
+    group_starts,
+    metrics_of,
+    unverified_note,
+)
 from tadsr.report.wording import caption
 
 TITLES = {"factorial-effects": "Main effects", "factorial-interactions": "Interactions"}
@@ -33,16 +39,11 @@ def _table(content: ReportContent, name: str, effects: tuple[Effect, ...]) -> Ta
         Column("metric", "Metric", numeric=False),
         Column("change", "Change", numeric=False),
         *([Column("by", "How it changes with", numeric=False)] if interactions else []),
-        Column("delta", "Effect"),
-        Column("interval", "95 % interval"),
-        Column("p", "p"),
+        *difference_columns("Effect"),
         Column("n_combinations", "Combinations"),
         Column("n_seeds", "Seeds"),
         Column("n_images", "Images"),
     ]
-    breaks = [i for i in range(1, len(effects))
-              if (effects[i - 1].dataset, effects[i - 1].metric)
-              != (effects[i].dataset, effects[i].metric)]  # fmt: skip
     return Table(
         name=name,
         title=TITLES[name],
@@ -50,7 +51,7 @@ def _table(content: ReportContent, name: str, effects: tuple[Effect, ...]) -> Ta
         columns=tuple(columns),
         rows=tuple(_row(content, effect, short) for effect in effects),
         notes=tuple(_notes(content, effects, short)),
-        rules=tuple(breaks),
+        rules=group_starts(effects),
     )
 
 

@@ -21,6 +21,7 @@ from tadsr.report.drawing import inline_svg, save
 from tadsr.report.factorial_tables import TITLES, factorial_tables
 from tadsr.report.figures import ReportFigure, all_figures
 from tadsr.report.grids import Grid, Panel, build_grids, png_bytes, save_grid
+from tadsr.report.latex import latex_table
 from tadsr.report.model_tables import models_table
 from tadsr.report.run_tables import cells_table, fidelity_table
 from tadsr.report.table import Table
@@ -100,7 +101,7 @@ def _save_table(table: Table, folder: Path) -> list[Path]:
 
 
 def _formats(table: Table) -> list[tuple[str, str]]:
-    return [("csv", table.to_csv()), ("md", table.to_markdown()), ("tex", table.to_latex())]
+    return [("csv", table.to_csv()), ("md", table.to_markdown()), ("tex", latex_table(table))]
 
 
 def _remove_others(folder: Path, written: list[Path]) -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from tadsr.compare.claims import t_interval
 from tadsr.report.content import ReportContent
 from tadsr.report.table import GAP, Cell, Column, Table
-from tadsr.report.tables import label_cell, lost_note, seeds_cell
+from tadsr.report.tables import label_cell, lost_note, seeds_cell, seeds_of
 from tadsr.report.wording import TONES, caption, decimals_for, duration, number
 
 
@@ -34,7 +34,8 @@ def fidelity_table(content: ReportContent) -> Table:
     return Table(
         name="fidelity",
         title="Distance to the teacher's answers",
-        caption=caption("tables", "fidelity", val_pairs=content.experiment.targets.val_pairs),
+        caption=caption("tables", "fidelity", val_pairs=content.experiment.targets.val_pairs,
+                        seeds=seeds_of(content)),
         columns=(
             Column("variant", "Variant", numeric=False),
             Column("seeds", "Seeds"),
@@ -44,7 +45,7 @@ def fidelity_table(content: ReportContent) -> Table:
         ),
         rows=tuple(rows),
         notes=lost_note(content),
-    )
+    )  # fmt: skip
 
 
 def _interval_cell(samples: NDArray[np.float64]) -> Cell:

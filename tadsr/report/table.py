@@ -1,4 +1,4 @@
-"""One table, written five ways: Markdown, CSV, LaTeX (booktabs), HTML and terminal text."""
+"""One table, written as Markdown, CSV, HTML and terminal text; as LaTeX by `tadsr.report.latex`."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Table:
     def to_markdown(self) -> str:
         """GitHub Markdown: best bold, second in italics (Markdown has no underline)."""
         lines = [f"**{self.title}.** {self.caption}", ""]
-        lines.append(_pipes(_markdown(_heading(column)) for column in self.columns))
+        lines.append(_pipes(_markdown(heading(column)) for column in self.columns))
         lines.append(_pipes("---:" if column.numeric else "---" for column in self.columns))
         for row in self.rows:
             lines.append(_pipes(_markdown_cell(cell) for cell in row))
@@ -93,35 +93,6 @@ class Table:
                     line.append("" if cell.half_value is None else repr(cell.half_value))
             writer.writerow(line)
         return stream.getvalue()
-
-    def to_latex(self) -> str:
-        r"""A `table` environment for booktabs: best bold, second underlined, notes below."""
-        spec = "".join("r" if column.numeric else "l" for column in self.columns)
-        body: list[str] = []
-        for index, row in enumerate(self.rows):
-            if index in self.rules and index:
-                body.append(r"\midrule")
-            body.append(" & ".join(_latex_cell(cell) for cell in row) + r" \\")
-        notes = [rf"\par {latex_escape(note)}" for note in self.notes]
-        # Two columns wide where it must be: a starred float in a one-column paper is harmless.
-        float_name = "table*" if len(self.columns) > 6 else "table"
-        lines = [
-            r"% needs \usepackage{booktabs}",
-            rf"\begin{{{float_name}}}[t]",
-            r"\centering\small\setlength{\tabcolsep}{4pt}",
-            rf"\caption{{{latex_escape(f'{self.title}. {self.caption}')}}}",
-            rf"\label{{tab:{self.name}}}",
-            rf"\begin{{tabular}}{{{spec}}}",
-            r"\toprule",
-            " & ".join(latex_escape(_heading(column)) for column in self.columns) + r" \\",
-            r"\midrule",
-            *body,
-            r"\bottomrule",
-            r"\end{tabular}",
-            *([r"\par\smallskip\footnotesize\raggedright", *notes] if notes else []),
-            rf"\end{{{float_name}}}",
-        ]
-        return "\n".join(lines) + "\n"
 
     def to_html(self) -> Markup:
         """A `table` element with scopes and sort keys; every text is escaped."""
@@ -149,7 +120,7 @@ class Table:
 
     def to_text(self, width: int = 100) -> str:
         """Plain text; columns that do not fit into `width` follow in further blocks."""
-        texts = [[_heading(column) for column in self.columns]]
+        texts = [[heading(column) for column in self.columns]]
         texts += [[_plain_cell(cell) for cell in row] for row in self.rows]
         widths = [max(len(line[i]) for line in texts) for i in range(len(self.columns))]
         lines = [self.title]
@@ -186,7 +157,8 @@ def _blocks(widths: list[int], limit: int) -> list[list[int]]:
     return [*blocks, current]
 
 
-def _heading(column: Column) -> str:
+def heading(column: Column) -> str:
+    """A column's title with its marks and its arrow."""
     return f"{column.title}{column.marks}" + (f" {column.arrow}" if column.arrow else "")
 
 
@@ -217,27 +189,6 @@ def _markdown_cell(cell: Cell) -> str:
     text = {1: f"**{text}**", 2: f"*{text}*"}.get(cell.rank, text)
     interval = f" ± {cell.half_width}" if cell.half_width else ""
     return text + interval + cell.marks
-
-
-_LATEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
-    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "↑": r"$\uparrow$", "↓": r"$\downarrow$", "±": r"$\pm$", "−": "$-$", "–": "--",
-    "×": r"$\times$", "†": r"$^\dagger$", "‡": r"$^\ddagger$", "Δ": r"$\Delta$", "≥": r"$\geq$",
-    "<": r"$<$", ">": r"$>$", "\n": " ",
-}  # fmt: skip
-
-
-def latex_escape(text: str) -> str:
-    """`text` as LaTeX shows it literally."""
-    return "".join(_LATEX.get(character, character) for character in text)
-
-
-def _latex_cell(cell: Cell) -> str:
-    text = latex_escape(cell.text)
-    text = {1: rf"\textbf{{{text}}}", 2: rf"\underline{{{text}}}"}.get(cell.rank, text)
-    interval = rf" {{\scriptsize $\pm$ {latex_escape(cell.half_width)}}}" if cell.half_width else ""
-    return text + interval + latex_escape(cell.marks)
 
 
 def _html_heading(column: Column) -> Markup:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from tadsr.compare import UNVERIFIED
 from tadsr.compare.results import Comparison, Effect
@@ -45,12 +45,17 @@ def main_table(content: ReportContent, dataset: str) -> Table:
     return Table(
         name=f"main-{dataset}",
         title=dataset,
-        caption=caption("tables", "main", images=images),
+        caption=caption("tables", "main", images=images, seeds=seeds_of(content)),
         columns=tuple(columns),
         rows=tuple(rows),
         notes=tuple(_notes(content, dataset, metrics)),
         rules=(len(content.baselines),),
     )
+
+
+def seeds_of(content: ReportContent) -> str:
+    """`3 seeds`: what the experiment asks for; rows that lost some say so."""
+    return count(len(content.experiment.seeds), "seed")
 
 
 def _is_primary(content: ReportContent, dataset: str, metric: str) -> bool:
@@ -173,17 +178,12 @@ def comparison_table(content: ReportContent, *, primary: bool) -> Table:
         Column("dataset", "Test set", numeric=False),
         Column("metric", "Metric", numeric=False),
         Column("variant", "Variant", numeric=False),
-        Column("delta", f"Δ to {content.reference}"),
-        Column("interval", "95 % interval"),
-        Column("p", "p"),
+        *difference_columns(f"Δ to {content.reference}"),
         *([Column("p_holm", "Holm p"), Column("verdict", "Verdict", numeric=False)]
           if primary else []),
         Column("n_seeds", "Seeds"),
         Column("n_images", "Images"),
     ]  # fmt: skip
-    breaks = [i for i in range(1, len(chosen))
-              if (chosen[i - 1].dataset, chosen[i - 1].metric)
-              != (chosen[i].dataset, chosen[i].metric)]  # fmt: skip
     return Table(
         name=name,
         title="Declared endpoints" if primary else "Exploratory differences",
@@ -191,7 +191,7 @@ def comparison_table(content: ReportContent, *, primary: bool) -> Table:
         columns=tuple(columns),
         rows=tuple(_comparison_row(content, c) for c in chosen),
         notes=tuple(unverified_note(content, metrics_of(content, chosen))),
-        rules=tuple(breaks),
+        rules=group_starts(chosen),
     )
 
 
@@ -215,6 +215,17 @@ def _comparison_row(content: ReportContent, c: Comparison) -> tuple[Cell, ...]:
         Cell(str(c.n_seeds), value=c.n_seeds),
         Cell(str(c.n_images), value=c.n_images),
     )
+
+
+def group_starts(records: Sequence[Comparison | Effect]) -> tuple[int, ...]:
+    """Where another test set or metric begins: a rule stands before it."""
+    places = [(record.dataset, record.metric) for record in records]
+    return tuple(i for i in range(1, len(places)) if places[i - 1] != places[i])
+
+
+def difference_columns(title: str) -> tuple[Column, Column, Column]:
+    """The columns of `difference_cells`."""
+    return Column("delta", title), Column("interval", "95 % interval"), Column("p", "p")
 
 
 def difference_cells(

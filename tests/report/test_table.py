@@ -5,11 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
+from tadsr.report.latex import latex_table
 from tadsr.report.table import GAP, Cell, Column, Table
+from tests.report.compiling import compile_latex, document, needs_latex, too_wide
 
 HOSTILE = r"<b onclick='x'>&amp;|_%$#{}~^\ "
 
@@ -60,7 +65,7 @@ def test_csv_keeps_full_precision_and_half_widths(table: Table) -> None:
 
 
 def test_latex_is_balanced_and_literal(table: Table) -> None:
-    text = table.to_latex()
+    text = latex_table(table)
     bare = re.sub(r"\\[\\{}&%$#_]", "", text)
     assert bare.count("{") == bare.count("}")
     assert re.findall(r"\\begin{(\w+)}", text) == ["table", "tabular"]
@@ -73,8 +78,61 @@ def test_latex_is_balanced_and_literal(table: Table) -> None:
     assert r"\textbf{1.23}" in text
     assert r"\underline{$-$4.00}" in text
     assert r"$\pm$ 0.10" in text
-    assert not re.search(r"(?<!\\)[%#_](?! needs)", text.replace("% needs", ""))
+    assert r"\label{tab:t}" in text
     assert all(ord(character) < 128 for character in text)
+
+
+def wide(columns: int, rows: int, text: str = "1.2345") -> Table:
+    heads = (Column("n", "Name", numeric=False), *(Column(f"c{i}", f"column {i}", "↑")
+             for i in range(columns)))  # fmt: skip
+    cells = tuple(Cell(text, 1.0, half_width="0.0123") for _ in range(columns))
+    return Table("wide", "Wide", "Words", heads, tuple((Cell(f"row_{r}"), *cells)
+                 for r in range(rows)), notes=("† a note",))  # fmt: skip
+
+
+HARD = (
+    "~^\\{}", "[a]", "*", "--partial", "`tadsr run`", "ä ö ü é ñ ß", "中文 🙂 Ðð", "a|b <c> \"d\"",
+    "κ σ µ ² § … “x” ’", "ab12" * 16, "student.losses.score_distillation.num_timesteps = 3",
+)  # fmt: skip
+
+
+@needs_latex
+@pytest.mark.parametrize("columns, rows", [(1, 3), (6, 12), (14, 3), (4, 90), (12, 60)])
+def test_numbers_compile_and_stay_on_the_page(tmp_path: Path, columns: int, rows: int) -> None:
+    path = tmp_path / "document.tex"
+    path.write_text(document(latex_table(wide(columns, rows))))
+    log = compile_latex(path, 2)
+    pages = int(re.findall(r"Output written on .* \((\d+) page", log)[0])
+    assert pages == 1 or rows > 38  # long tables go over pages, floats cannot
+    assert "Float too large" not in log
+    if columns < 12:
+        assert not too_wide(log)
+
+
+@needs_latex
+def test_whatever_a_text_holds_compiles_and_is_shown(tmp_path: Path, table: Table) -> None:
+    columns = (Column("a", "A|_%", numeric=False), Column("b", "B~", numeric=False))
+    rows = tuple((Cell(text), Cell(" ".join([text] * 12))) for text in (*HARD, HOSTILE))
+    hard = Table("hard", HOSTILE, " ".join(HARD), columns, rows, notes=HARD)
+    path = tmp_path / "document.tex"
+    path.write_text(document(latex_table(hard), latex_table(table)), encoding="utf-8")
+    log = compile_latex(path)
+    assert max(too_wide(log), default=0.0) < 8
+    assert "Missing character" not in log
+    if shutil.which("pdftotext"):
+        subprocess.run(["pdftotext", "-layout", path.with_suffix(".pdf")], check=True)
+        shown = path.with_suffix(".txt").read_text()
+        for text in ("[a]", "*", "`tadsr run`", "[U+4E2D]", "a|b <c>"):
+            assert text in shown, text
+        assert re.search(r"-\s?-partial", shown)
+
+
+def test_a_digest_may_break_and_a_word_may_not() -> None:
+    columns = (Column("a", "A", numeric=False), Column("b", "B", numeric=False))
+    rows = ((Cell("ab12" * 16), Cell("an uncharacteristically long sentence " * 5)),)
+    text = latex_table(Table("t", "T", "", columns, rows))
+    assert text.count(r"\allowbreak{}") == 7
+    assert "uncharacteristically" in text
 
 
 def test_html_is_well_formed_and_escaped(table: Table) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,10 +12,13 @@ from scipy import stats
 
 from tadsr.report.card_tables import cards_table, variants_table
 from tadsr.report.content import ReportContent
+from tadsr.report.html import all_tables
+from tadsr.report.latex import latex_table
 from tadsr.report.reading import Mean
 from tadsr.report.run_tables import cells_table, fidelity_table
 from tadsr.report.table import GAP, Cell, Table
 from tadsr.report.tables import comparison_table, main_table
+from tests.report.compiling import compile_latex, document, needs_latex, too_wide
 
 
 def cell(table: Table, row: str, column: str) -> Cell:
@@ -156,3 +160,22 @@ def test_every_cell_variant_and_metric_has_its_row(content: ReportContent) -> No
     assert rows["CLIPIQA (unverified)"].endswith("| no: unverified")
     assert "tadsr weights fetch" in rows["MUSIQ"]
     assert "student.losses.adversarial.weight = 0.0" in variants_table(content).rows[1][1].text
+
+
+@needs_latex
+def test_every_table_compiles_within_the_line(content: ReportContent, tmp_path: Path) -> None:
+    path = tmp_path / "document.tex"
+    path.write_text(document(*(latex_table(table) for table in all_tables(content).values())))
+    log = compile_latex(path, 2)
+    assert max(too_wide(log), default=0.0) < 5
+    assert "multiply defined" not in log
+
+
+def test_captions_say_how_many_seeds_and_images_and_which_interval(content: ReportContent) -> None:
+    tables = all_tables(content)
+    main = tables["main-photos-bicubic"].caption
+    assert "6 images" in main and "3 seeds" in main and "Student t" in main
+    assert "3 seeds" in tables["fidelity"].caption
+    for name in ("primary", "exploratory"):
+        assert "Student" in tables[name].caption
+        assert {"n_seeds", "n_images"} <= {column.key for column in tables[name].columns}

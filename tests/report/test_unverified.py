@@ -22,6 +22,7 @@ from tadsr.report.content import ReportContent, gather
 from tadsr.report.figures import all_figures
 from tadsr.report.grids import build_grids
 from tadsr.report.html import all_tables
+from tadsr.report.latex import latex_table
 from tadsr.report.wording import endpoints, headline
 from tests.report.conftest import DIVERGED
 from tests.report.test_factorial_tables import with_grid, write_effects
@@ -83,7 +84,7 @@ def test_no_number_of_theirs_is_ranked(content: ReportContent) -> None:
 def test_every_table_marks_them_in_every_format(content: ReportContent) -> None:
     marked = set()
     for name, table in all_tables(content).items():
-        texts = (table.to_markdown(), table.to_latex(), table.to_csv(), table.to_html(),
+        texts = (table.to_markdown(), latex_table(table), table.to_csv(), table.to_html(),
                  table.to_text())  # fmt: skip
         for text in texts:
             # "vs full" headings, notes and rows alike
