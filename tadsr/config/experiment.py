@@ -161,6 +161,12 @@ class Experiment(Config):
                     f"grid.points.{index}", f"'{point.variant}' is no variant: {known}"
                 )
         asked = {spec.id: spec for spec in self.metrics()}
+        for name, spec in asked.items():
+            if spec.needs_lr and self.data.scale == 1:
+                raise mistake_at(
+                    "evaluation.metrics", f"{name} reduces images to the size of their LR input, "
+                    "and with data.scale: 1 they have that size; leave it out",
+                )  # fmt: skip
         for endpoint in self.primary:
             if endpoint.dataset not in self.data.test:
                 known = nearest(endpoint.dataset, list(self.data.test))
@@ -169,13 +175,13 @@ class Experiment(Config):
                 known = nearest(endpoint.metric, list(asked))
                 raise mistake_at("primary", f"metric '{endpoint.metric}' is not evaluated: {known}")
             without_hr = self.data.test[endpoint.dataset].kind == "lr_only"
-            if without_hr and asked[endpoint.metric].needs_reference:
+            if without_hr and asked[endpoint.metric].needs_hr:
                 raise mistake_at(
                     "primary", f"{endpoint.metric} cannot be computed: '{endpoint.dataset}' has "
                     "no HR images; choose a metric without reference or another data set",
                 )  # fmt: skip
         without_hr = all(spec.kind == "lr_only" for spec in self.data.test.values())
-        if without_hr and all(spec.needs_reference for spec in asked.values()):
+        if without_hr and all(spec.needs_hr for spec in asked.values()):
             raise mistake_at(
                 "evaluation.metrics", "none can be computed: no test set has HR images; "
                 "add a metric without reference, such as musiq",

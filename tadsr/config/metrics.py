@@ -43,6 +43,9 @@ class MetricSpec(Config):
     """sha256 of `file`, filled in when the experiment is read: part of what the numbers are."""
     higher_is_better: bool
     needs_reference: bool
+    compared: Literal["hr", "lr"] = "hr"
+    """What the reference is: the HR image; or the LR input, to which the image is reduced first by
+    antialiased bicubic (LR-consistency, which needs no HR)."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments for `pyiqa.create_metric`, or what the file's `Metric.Config` takes."""
     weights: tuple[str, ...] = Field(default=(), strict=False)
@@ -87,6 +90,11 @@ class MetricSpec(Config):
             )
         if self.digest and not self.file:
             raise mistake_at("digest", "is the sha256 of 'file', and there is none")
+        if self.compared == "lr" and (not self.needs_reference or self.per_set):
+            raise mistake_at(
+                "compared", "lr is for metrics of single images with a reference, such as psnr; "
+                "leave it out here",
+            )  # fmt: skip
         on_luma = self.needs_reference and self.options.get("test_y_channel") is True
         if self.grey == "levels" and not on_luma:
             raise ValueError(
@@ -94,6 +102,16 @@ class MetricSpec(Config):
                 "psnr and ssim; leave it out here"
             )
         return self
+
+    @property
+    def needs_hr(self) -> bool:
+        """Whether it is computed against the HR image."""
+        return self.needs_reference and self.compared == "hr"
+
+    @property
+    def needs_lr(self) -> bool:
+        """Whether it is computed against the LR input."""
+        return self.compared == "lr"
 
     @property
     def arrow(self) -> str:
@@ -111,7 +129,7 @@ class MetricSpec(Config):
         What was added later is left out where it is not used, so that it changes no digest.
         """
         values = self.model_dump(mode="json", exclude={"file"})
-        unused = {"digest": "", "tensors": "", "grey": "rgb"}
+        unused = {"digest": "", "tensors": "", "grey": "rgb", "compared": "hr"}
         return {key: value for key, value in values.items() if unused.get(key) != value}
 
 
@@ -131,6 +149,8 @@ METRICS: dict[str, MetricSpec] = {
                    needs_reference=True, options=_Y, color_space="Y of YCbCr", decimals=2),
         MetricSpec(id="ssim", title="SSIM-Y", pyiqa="ssim", higher_is_better=True, weights=(),
                    needs_reference=True, options=_Y, color_space="Y of YCbCr", decimals=4),
+        MetricSpec(id="lr_psnr", title="LR-PSNR", pyiqa="psnr", higher_is_better=True, weights=(),
+                   needs_reference=True, compared="lr", color_space="RGB", decimals=2),
         MetricSpec(id="lpips", title="LPIPS", pyiqa="lpips", higher_is_better=False,
                    needs_reference=True, weights=("alexnet", "lpips-alex"), color_space="RGB",
                    decimals=4),
@@ -149,7 +169,8 @@ METRICS: dict[str, MetricSpec] = {
                    color_space="RGB", decimals=2, per_set=True),
     )
 }  # fmt: skip
-"""The metrics known by name; protocol of SinSR / TAD-SR (Y channel, no border crop)."""
+"""The metrics known by name; protocol of SinSR / TAD-SR (Y channel, no border crop). LR-PSNR is
+that of the NTIRE challenges on learning the super-resolution space (RGB, no border crop)."""
 
 
 def metric_for(name: str, preset: str, scale: int = SCALE) -> MetricSpec:

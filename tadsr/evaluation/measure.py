@@ -15,6 +15,7 @@ import torch
 from tadsr.config.metrics import MetricSpec
 from tadsr.data.images import RGB8, is_grey_file, read_rgb, to_tensor, to_uint8
 from tadsr.errors import DataError
+from tadsr.evaluation.consistency import reduced
 from tadsr.files import canonical_json
 from tadsr.metrics import Missing, load_metric
 from tadsr.metrics.backends import Metric, NotComputableError
@@ -24,6 +25,7 @@ Picture = Path | str | torch.Tensor
 """A path, or a (3, H, W) tensor in [0, 1], which is rounded to 8 bits as a stored image is."""
 
 NO_REFERENCE = "not applicable: these images have no reference"
+NO_LR = "not applicable: the LR images that these were made from were not given"
 
 REENTRANT = ("psnr", "ssim", "lpips", "niqe", "musiq")
 """pyiqa's metrics that keep nothing between or during calls, so that several threads can be in
@@ -92,12 +94,17 @@ class Scorer:
         self._alone = Lock()
 
     def score(
-        self, sr: RGB8, reference: Picture | None, wanted: Sequence[str], place: Path | str
+        self,
+        sr: RGB8,
+        reference: Picture | None,
+        wanted: Sequence[str],
+        place: Path | str,
+        lr: Picture | None = None,
     ) -> tuple[dict[str, float], dict[str, str]]:
         """The values of the wanted metrics, and the reasons of those not defined on this image.
 
-        The reference is read once, and only if one of them needs it; `place` is the image's name
-        in messages.
+        The reference (HR) and the input (`lr`) are read once, and only if one of them needs it;
+        `place` is the image's name in messages.
 
         Raises:
             DataError: a reference that cannot be read, or that is of another size.
@@ -106,16 +113,21 @@ class Scorer:
         skipped: dict[str, str] = {}
         image, hr, grey = to_tensor(sr), None, None
         specs = [self._metrics[key].spec for key in wanted]
-        if reference is not None and any(spec.needs_reference for spec in specs):
+        if reference is not None and any(spec.needs_hr for spec in specs):
             hr = _reference(sr, reference, place)
             if any(spec.grey == "levels" for spec in specs):  # a tensor has three channels
                 grey = not isinstance(reference, torch.Tensor) and is_grey_file(reference)
+        pairs = {"hr": (image, hr)}
+        if lr is not None and any(spec.needs_lr for spec in specs):
+            small = levels(lr)
+            pairs["lr"] = reduced(sr, small, place), to_tensor(small)
         for key in wanted:
             metric = self._metrics[key]
-            needed = (hr, grey) if metric.spec.needs_reference else (None, None)
+            shown, against = pairs[metric.spec.compared]
+            needed = (against, grey) if metric.spec.needs_reference else (None, None)
             try:
                 with nullcontext() if _reentrant(metric) else self._alone:
-                    values[key] = metric.score(image, needed[0], grey=needed[1])
+                    values[key] = metric.score(shown, needed[0], grey=needed[1])
             except NotComputableError as error:
                 skipped[key] = str(error)
         return values, skipped

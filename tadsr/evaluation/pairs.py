@@ -12,6 +12,7 @@ import torch
 from tadsr.config.metrics import METRICS, MetricSpec
 from tadsr.errors import ConfigError, DataError, listed, nearest
 from tadsr.evaluation.measure import (
+    NO_LR,
     NO_REFERENCE,
     Column,
     MetricLoader,
@@ -34,6 +35,7 @@ class _Pair(NamedTuple):
     name: str
     image: Picture
     reference: Picture | None
+    lr: Picture | None = None
 
 
 class _Scores(NamedTuple):
@@ -48,6 +50,7 @@ def evaluate(
     metrics: Sequence[str | MetricSpec],
     device: torch.device | str = "cpu",
     *,
+    lr: Sequence[Picture] | None = None,
     workers: int | None = None,
     strict: bool = True,
 ) -> pd.DataFrame:
@@ -57,6 +60,9 @@ def evaluate(
     are called by the stem of their file, or `image-<n>`. `frame.attrs` holds `cards` (metric to
     card), `missing` (metric to `reason; command`), `skipped` (metric to image to reason) and
     `failed` (image to reason).
+
+    `lr` holds the LR image that each was made from, for metrics that compare with it (`lr_psnr`);
+    without it they are missing.
 
     `workers` images are worked on at the same time, each by one thread (default: as many as torch
     has threads); the numbers do not depend on it.
@@ -68,7 +74,7 @@ def evaluate(
     """
     import pandas as pd
 
-    named = _named(pairs)
+    named = _named(pairs, lr)
     specs = [_spec(metric) for metric in metrics]
     if len({spec.id for spec in specs}) < len(specs):
         raise ConfigError(f"metrics: {[spec.id for spec in specs]} names one twice; remove it")
@@ -105,7 +111,7 @@ def _score_all(
         try:
             place = "the image" if isinstance(pair.image, torch.Tensor) else str(pair.image)
             sr = levels(pair.image)
-            return _Scores(pair.name, *scorer.score(sr, pair.reference, wanted, place))
+            return _Scores(pair.name, *scorer.score(sr, pair.reference, wanted, place, pair.lr))
         except DataError as error:
             return _Scores(pair.name, {}, {}, str(error))
 
@@ -121,7 +127,7 @@ def _column(
     scores: list[_Scores],
 ) -> Column:
     if metric is None:
-        return Column(spec.id, missing=NO_REFERENCE)
+        return Column(spec.id, missing=NO_LR if spec.needs_lr else NO_REFERENCE)
     if isinstance(metric, Missing):
         return Column(spec.id, missing=str(metric))
     if isinstance(metric, SetMetric):
@@ -137,7 +143,8 @@ def _column(
 
 
 def _fits(spec: MetricSpec, pair: _Pair) -> bool:
-    return pair.reference is not None or not spec.needs_reference
+    there = {"hr": pair.reference, "lr": pair.lr}[spec.compared]
+    return there is not None or not spec.needs_reference
 
 
 def _usable(spec: MetricSpec, pairs: list[_Pair]) -> bool:
@@ -152,8 +159,12 @@ def _spec(metric: str | MetricSpec) -> MetricSpec:
     return METRICS[metric]
 
 
-def _named(pairs: Sequence[tuple[Picture, Picture | None]]) -> list[_Pair]:
+def _named(
+    pairs: Sequence[tuple[Picture, Picture | None]], lr: Sequence[Picture] | None
+) -> list[_Pair]:
     """Pairs with unique names: the file's stem, its path where stems repeat, or a number."""
+    if lr is not None and len(lr) != len(pairs):
+        raise DataError(f"{len(pairs)} images and {len(lr)} LR images; give one each")
     stems = Counter(Path(p).stem for p, _ in pairs if not isinstance(p, torch.Tensor))
     named: list[_Pair] = []
     for index, (image, reference) in enumerate(pairs):
@@ -162,7 +173,7 @@ def _named(pairs: Sequence[tuple[Picture, Picture | None]]) -> list[_Pair]:
         else:
             stem = Path(image).stem
             name = stem if stems[stem] == 1 else str(image)
-        named.append(_Pair(name, image, reference))
+        named.append(_Pair(name, image, reference, lr[index] if lr is not None else None))
     if len({pair.name for pair in named}) < len(named):
         raise DataError("the same image is given twice; remove one of the pairs")
     return named

@@ -174,7 +174,7 @@ class _Run:
 
     def usable(self, spec: MetricSpec) -> list[TestImage]:
         """The images that have what the metric needs."""
-        return [pair for pair in self.pairs if pair.hr_path or not spec.needs_reference]
+        return [pair for pair in self.pairs if pair.hr_path or not spec.needs_hr]
 
     def known(self, image: str) -> Known | None:
         """The scores that belong to the stored pixels of an image."""
@@ -219,7 +219,7 @@ class _Run:
         for pair in self.pairs:
             known = self.known(pair.name)
             wanted = [key for key, spec in specs.items()
-                      if (pair.hr_path or not spec.needs_reference)
+                      if (pair.hr_path or not spec.needs_hr)
                       and not (known and known.has(key))]  # fmt: skip
             if pair.name in self.digests:
                 yield _Item(pair, None, wanted, self.sizes[pair.name])
@@ -243,7 +243,8 @@ class _Run:
         try:
             sr = read_rgb(path) if sr is None else sr
             digest = _digest(sr)
-            values, skipped = scorer.score(sr, item.pair.hr_path, item.wanted, path)
+            pair = item.pair
+            values, skipped = scorer.score(sr, pair.hr_path, item.wanted, path, pair.lr_path)
         except DataError as error:
             return _Result(name, digest, str(error))
         self.journal.add(name, Known(digest, values, skipped))
@@ -298,7 +299,7 @@ def _set_column(source: Source, run: _Run, progress: Callable[[int], None]) -> C
     pairs = [pair for pair in run.usable(source.spec) if pair.name not in run.failed]
     images = [image_path(run.images, pair.name) for pair in pairs]
     references = [pair.hr_path for pair in pairs if pair.hr_path]
-    needed = references if source.spec.needs_reference else None
+    needed = references if source.spec.needs_hr else None
     return measure_set(source.metric, images, needed, progress)
 
 

@@ -67,6 +67,9 @@ class Metric:
     ) -> float:
         """The metric of `sr` (3, H, W) in [0, 1], against `hr` of the same shape if it needs one.
 
+        Where `spec.compared` is `lr`, `sr` is the image as `tadsr.evaluation.consistency` reduced
+        it, and `hr` the LR input.
+
         `grey`: whether the reference is a grey picture (`tadsr.data.images.is_grey_file`); it must
         be said where `spec.grey` is `levels`, and is of no account elsewhere.
 
@@ -81,7 +84,7 @@ class Metric:
             if hr.shape != sr.shape:
                 raise DataError(
                     f"{self.spec.id}: image {_size(sr)} and reference {_size(hr)} differ in size; "
-                    "the reference must be 4 times the LR image"
+                    "they must be equal"
                 )
             images.append(self._prepare(hr, "reference"))
             if self.spec.grey == "levels" and grey is None:

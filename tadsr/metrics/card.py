@@ -46,6 +46,10 @@ _BACKBONES = {
 
 _RESIZED = {"fid": "to 299x299 as the images, clean-fid's bicubic"}
 NOT_RESIZED, NO_REFERENCE = "none: pairs of unequal size are refused", "no reference"
+REDUCED = (
+    "none: it is the LR input, and the image is reduced to its size (bicubic as Matlab's, "
+    "antialiased, not rounded)"
+)
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,8 @@ class MetricCard:
     backbone: str = "not recorded"
     """The network inside, or `none`."""
     reference_resize: str = "not recorded"
-    """What is done to a reference of another size, or to every reference."""
+    """What is done to a reference of another size, or to every reference; or to the image, where
+    the reference is the LR input."""
     grey: str = "rgb"
     """`MetricSpec.grey`: whether grey pairs were scored on their own levels."""
     code: str = ""
@@ -147,7 +152,7 @@ def make_card(
         border_crop=spec.border_crop,
         libraries=_versions(spec.pyiqa, network),
         backbone=backbone(spec.pyiqa, spec.options) if spec.pyiqa else "what its file says",
-        reference_resize=_reference_resize(spec.pyiqa, spec.needs_reference),
+        reference_resize=_reference_resize(spec),
         grey=spec.grey,
         code=spec.digest,
         tensors=None if network is None else tensors_digest(network),
@@ -183,10 +188,10 @@ def backbone(pyiqa: str, options: Mapping[str, Any]) -> str:
     return f"{name} ({', '.join(words)})" if words else str(name)
 
 
-def _reference_resize(pyiqa: str, needs_reference: bool) -> str:
-    if not needs_reference:
+def _reference_resize(spec: MetricSpec) -> str:
+    if not spec.needs_reference:
         return NO_REFERENCE
-    return _RESIZED.get(pyiqa, NOT_RESIZED)
+    return REDUCED if spec.needs_lr else _RESIZED.get(spec.pyiqa, NOT_RESIZED)
 
 
 def _of_old(data: Mapping[str, Any]) -> dict[str, str]:
@@ -196,7 +201,7 @@ def _of_old(data: Mapping[str, Any]) -> dict[str, str]:
         return {}
     return {
         "backbone": _BACKBONES[data["pyiqa"]],
-        "reference_resize": _reference_resize(spec.pyiqa, spec.needs_reference),
+        "reference_resize": _reference_resize(spec),
     }
 
 

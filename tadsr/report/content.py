@@ -105,7 +105,7 @@ class ReportContent:
     def defined_metrics(self, dataset: str) -> tuple[MetricSpec, ...]:
         """The metrics that make sense on a test set: none against HR where there is no HR."""
         reference = self.dataset(dataset).has_reference
-        return tuple(m for m in self.metrics if reference or not m.needs_reference)
+        return tuple(m for m in self.metrics if reference or not m.needs_hr)
 
 
 def gather(experiment: Experiment, root: Path, *, partial: bool = False) -> ReportContent:

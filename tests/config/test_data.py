@@ -138,7 +138,15 @@ def test_a_face_experiment_is_of_scale_1_throughout() -> None:
              .replace("bicubic", "face") for role in ("train", "val")]  # fmt: skip
     tests = "data.test={lfw: {preset: lfw-test, path: /l}, celeba: {preset: celeba-test, path: /c}}"
     experiment = Experiment.load(
-        DEMO, ["data.scale=1", *crops, tests, "primary=[]", "evaluation.models=[bicubic]"]
+        DEMO,
+        [
+            "data.scale=1",
+            *crops,
+            tests,
+            "primary=[]",
+            "evaluation.models=[bicubic]",
+            "evaluation.metrics=[psnr, lpips]",
+        ],
     )
     assert experiment.data.scale == 1
     assert experiment.data.test["celeba"].kind == "pairs"

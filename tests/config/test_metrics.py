@@ -163,8 +163,8 @@ def test_other_metrics_are_other_jobs_but_names_keep_their_digests(tmp_path: Pat
 
     assert digest([GMSD]) == digest([{**GMSD, "title": "gmsd"}])
     assert len({digest(["psnr"]), digest([GMSD]), digest([{**GMSD, "border_crop": 1}])}) == 3
-    # As before there were files, grey levels and declared tensors.
-    added = {"file", "digest", "tensors", "grey"}
+    # As before there were files, grey levels, declared tensors and comparisons with the LR.
+    added = {"file", "digest", "tensors", "grey", "compared"}
     assert METRICS["psnr"].settings() == METRICS["psnr"].model_dump(mode="json", exclude=added)
 
 

@@ -430,8 +430,8 @@ def test_a_killed_evaluation_goes_on_where_it_was(
     score = Scorer.score
     monkeypatch.setattr(
         Scorer, "score",
-        lambda self, sr, hr, wanted, place: (counted.append(Path(place).stem),
-                                             score(self, sr, hr, wanted, place))[1],
+        lambda self, sr, hr, wanted, place, lr: (counted.append(Path(place).stem),
+                                                 score(self, sr, hr, wanted, place, lr))[1],
     )  # fmt: skip
     run(specs)
     assert sorted(counted) == sorted(set(NAMES) - scored)
