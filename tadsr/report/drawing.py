@@ -24,7 +24,9 @@ PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7
 MARKERS = ("o", "s", "^", "D", "v", "P", "h", "<", ">")
 DASHES = ("-", "--", "-.", ":")
 BASELINE_MARKERS = ("X", "*", "p", "8", "d")
-PAGE_SCALE = 1.25
+ONE_COLUMN, TWO_COLUMNS = 3.3, 6.9
+"""Widths of a paper's figures (inches): of one column, and of both."""
+PAGE_SCALE = 1.5
 """How much larger than in print a figure may get on the page."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tadsr.report.content import ReportContent
 from tadsr.report.drawing import style
+from tadsr.report.figures.components import component_figures
 from tadsr.report.figures.curves import teacher_figures, training_figures
 from tadsr.report.figures.effects import effects_figures
 from tadsr.report.figures.figure import ReportFigure, Section
@@ -13,8 +14,8 @@ from tadsr.report.figures.spectrum import spectrum_figures
 
 __all__ = ["MAKERS", "ReportFigure", "Section", "all_figures"]
 
-MAKERS = (plane_figures, quality_cost_figures, effects_figures, training_figures,
-          teacher_figures, spectrum_figures)  # fmt: skip
+MAKERS = (plane_figures, quality_cost_figures, component_figures, effects_figures,
+          training_figures, teacher_figures, spectrum_figures)  # fmt: skip
 """In the order of the page within each section; each yields nothing where data are missing."""
 
 

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from tadsr.compare import UNVERIFIED
 from tadsr.config import MetricSpec
 from tadsr.report.content import ReportContent
-from tadsr.report.drawing import INK, MUTED, PAPER, Look, looks, new_figure, stamp
+from tadsr.report.drawing import INK, MUTED, PAPER, TWO_COLUMNS, Look, looks, new_figure, stamp
 from tadsr.report.figures.figure import PERCEPTUAL, ReportFigure
-from tadsr.report.wording import caption, p_text
+from tadsr.report.wording import caption, count, number, p_text
 
 
 @dataclass(frozen=True)
@@ -62,25 +62,30 @@ def effects_data(content: ReportContent) -> list[EffectPanel]:
     return panels
 
 
-def draw_effects(panels: Sequence[EffectPanel], figure: Figure) -> None:
-    """A forest plot: mean difference with its interval, seeds beside, better side shaded."""
-    axes = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
+def draw_effects(panels: Sequence[EffectPanel]) -> Figure:
+    """A forest plot, endpoints side by side: mean difference with its interval and its seeds."""
+    names = list(dict.fromkeys(row.variant for panel in panels for row in panel.rows))
+    step = 0.26 if len(names) <= 20 else 0.17
+    figure = new_figure(TWO_COLUMNS, 0.9 + step * len(names))
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for panel, ax in zip(panels, axes, strict=True):
         low, high = _effect_limits([p for p in panels if p.metric == panel.metric])
         better = (0, high) if panel.metric.higher_is_better else (low, 0)
         ax.axvspan(*better, color=MUTED, alpha=0.12, lw=0)
         ax.axvline(0, color=INK, lw=0.9)
-        for place, row in enumerate(panel.rows):
-            _draw_effect(ax, place, row)
-        ax.set_yticks(range(len(panel.rows)), [row.variant for row in panel.rows])
-        ax.set(xlim=(low, high), ylim=(len(panel.rows) - 0.4, -0.6),
+        for row in panel.rows:
+            _draw_effect(ax, names.index(row.variant), row)
+        ax.set(xlim=(low, high), ylim=(len(names) - 0.5, -0.5),
                title=f"{panel.metric.title} on {panel.dataset}")  # fmt: skip
-        ax.set_xlabel(f"difference in {panel.metric.title} ({panel.metric.direction} is better)")
+        ax.set_xlabel(f"difference in {panel.metric.title}\n({panel.metric.direction} is better)")
+        ax.locator_params(axis="x", nbins=max(3, 7 - 2 * len(panels)))
         if panel.unverified:
             stamp(ax, UNVERIFIED)
         ax.grid(visible=False, axis="y")
         ax.tick_params(axis="y", length=0)
         ax.spines["left"].set_visible(False)
+    axes[0].set_yticks(range(len(names)), names)
+    return figure
 
 
 def _effect_limits(panels: Sequence[EffectPanel]) -> tuple[float, float]:
@@ -96,30 +101,54 @@ def _draw_effect(ax: Any, place: int, row: EffectRow) -> None:
     look = row.look
     if row.low is not None:
         ends = [row.low, row.high], [place, place]
-        ax.plot(*ends, color=look.color, lw=1.8)
-        ax.plot(*ends, "|", color=look.color, markersize=10, mew=1.8)
-    ax.plot(row.seeds, [place + 0.28] * len(row.seeds), look.marker, color=look.color,
-            alpha=0.5, markersize=4, mew=0)  # fmt: skip
-    ax.plot(row.delta, place, look.marker, color=look.color, markersize=7,
-            markeredgecolor=PAPER, markeredgewidth=0.8)  # fmt: skip
-    ax.text(1.02, place, row.verdict, transform=ax.get_yaxis_transform(), va="center",
-            fontsize=8.5, color=INK)  # fmt: skip
+        ax.plot(*ends, color=look.color, lw=1.4)
+        ax.plot(*ends, "|", color=look.color, markersize=6, mew=1.4)
+    ax.plot(row.seeds, [place + 0.27] * len(row.seeds), look.marker, color=look.color,
+            alpha=0.6, markersize=2.5, mew=0)  # fmt: skip
+    ax.plot(row.delta, place, look.marker, color=look.color, markersize=5.5,
+            markeredgecolor=PAPER, markeredgewidth=0.5)  # fmt: skip
+    ax.text(1.02, place, row.verdict.replace("difference shown", "difference\nshown"),
+            transform=ax.get_yaxis_transform(), va="center", fontsize=6.5, color=INK,
+            linespacing=0.9)  # fmt: skip
 
 
 def effects_figures(content: ReportContent) -> Iterator[ReportFigure]:
     """The forest plot, where anything was compared."""
     panels = effects_data(content)
     if panels:
-        figure = new_figure(7.0, 0.4 + sum(0.95 + 0.38 * len(panel.rows) for panel in panels))
-        draw_effects(panels, figure)
         kind = "the declared endpoints" if content.experiment.primary else (
             "one endpoint (none was declared, so this is exploratory)")  # fmt: skip
-        words = caption("figures", "effects", reference=content.reference, kind=kind)
+        words = caption("figures", "effects", reference=content.reference, kind=kind,
+                        samples=described_samples(content, panels))  # fmt: skip
         listing = "; ".join(
             f"{panel.metric.title} on {panel.dataset}: " + ", ".join(
-                f"{row.variant} {row.delta:+.{panel.metric.decimals}f} ({row.verdict})"
-                for row in panel.rows)
+                _described(row, panel.metric.decimals) for row in panel.rows)
             for panel in panels)  # fmt: skip
         yield ReportFigure(
-            "differences", "effects", "Differences with intervals", words, listing, figure
+            "differences",
+            "effects",
+            "Differences with intervals",
+            words,
+            listing,
+            draw_effects(panels),
         )
+
+
+def _described(row: EffectRow, decimals: int) -> str:
+    text = f"{row.variant} {number(row.delta, decimals, sign=True)}"
+    if row.low is not None:
+        text += (f" [{number(row.low, decimals, sign=True)}, "
+                 f"{number(row.high, decimals, sign=True)}]")  # fmt: skip
+    return f"{text} ({row.verdict})"
+
+
+def described_samples(content: ReportContent, panels: Sequence[EffectPanel]) -> str:
+    """How many seeds and images are in the differences of these panels."""
+    shown = {(panel.dataset, panel.metric.id) for panel in panels}
+    found = [c for c in content.comparisons
+             if (c.dataset, c.metric) in shown and c.delta is not None]  # fmt: skip
+    seeds = sorted({c.n_seeds for c in found})
+    few = f"{seeds[0]} to " if len(seeds) > 1 else ""
+    images = {c.dataset: c.n_images for c in found}
+    sizes = ", ".join(f"{count(n, 'image')} of {name}" for name, n in images.items())
+    return f"{few}{count(seeds[-1], 'paired seed')}, {sizes}"

@@ -1,19 +1,37 @@
-"""The perception-distortion plane."""
+"""The perception-distortion plane (Blau and Michaeli, CVPR 2018), with its Pareto front."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from tadsr.compare import UNVERIFIED
 from tadsr.config import MetricSpec
 from tadsr.report.content import ReportContent
-from tadsr.report.drawing import MUTED, PAPER, Look, looks, new_figure, stamp
+from tadsr.report.drawing import (
+    INK,
+    MUTED,
+    PAPER,
+    TWO_COLUMNS,
+    Look,
+    looks,
+    new_figure,
+    stamp,
+)
 from tadsr.report.figures.figure import PERCEPTUAL, ReportFigure
-from tadsr.report.wording import caption
+from tadsr.report.figures.labels import draw_key, key_height, label_points
+from tadsr.report.wording import caption, count
+
+COLUMNS = 3
+"""Test sets side by side."""
+PANEL_HEIGHT = 2.0
+"""Inches."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +43,9 @@ class PlanePoint:
     y: float
     seeds: tuple[tuple[float, float], ...]
     look: Look
+    number: int = 0
+    """The same in all planes of a report, from 1."""
+    student: bool = False
 
 
 @dataclass(frozen=True)
@@ -37,6 +58,21 @@ class Plane:
     points: tuple[PlanePoint, ...]
     unverified: bool = False
     """Whether one of the two used weights that are not known to be the official ones."""
+    n_images: int = 0
+
+    @property
+    def front(self) -> tuple[PlanePoint, ...]:
+        """The Pareto front, from the lowest x: points that no other beats in one and equals in the
+        other."""
+        up = self.y.higher_is_better
+
+        def beats(one: PlanePoint, other: PlanePoint) -> bool:
+            y = one.y - other.y if up else other.y - one.y
+            x = one.x - other.x if self.x.higher_is_better else other.x - one.x
+            return min(x, y) >= 0 and max(x, y) > 0
+
+        found = [p for p in self.points if not any(beats(other, p) for other in self.points)]
+        return tuple(sorted(found, key=lambda p: (p.x, p.y)))
 
 
 def perception_distortion_data(content: ReportContent) -> list[Plane]:
@@ -45,14 +81,18 @@ def perception_distortion_data(content: ReportContent) -> list[Plane]:
     A metric of unverified weights comes last.
     """
     names = [m.id for m in content.metrics]
-    sets = [d.name for d in content.datasets if d.has_reference and _has(content, d.name, "psnr")]
-    perceptual = [m for m in PERCEPTUAL if m in names and all(_has(content, d, m) for d in sets)]
+    sets = [d for d in content.datasets if d.has_reference and _has(content, d.name, "psnr")]
+    perceptual = [m for m in PERCEPTUAL
+                  if m in names and all(_has(content, d.name, m) for d in sets)]  # fmt: skip
     perceptual.sort(key=content.unverified)
     if "psnr" not in names or not sets or not perceptual:
         return []
     x, y = content.metric("psnr"), content.metric(perceptual[0])
     doubted = any(content.unverified(metric.id) for metric in (x, y))
-    return [Plane(name, x, y, _plane_points(content, name, x.id, y.id), doubted) for name in sets]
+    return [
+        Plane(d.name, x, y, _plane_points(content, d.name, x.id, y.id), doubted, d.n_images)
+        for d in sets
+    ]
 
 
 def _has(content: ReportContent, dataset: str, metric: str) -> bool:
@@ -62,7 +102,7 @@ def _has(content: ReportContent, dataset: str, metric: str) -> bool:
 def _plane_points(content: ReportContent, dataset: str, x: str, y: str) -> tuple[PlanePoint, ...]:
     styles = looks(content.variants, content.baselines)
     points = []
-    for name in (*content.baselines, *content.variants):
+    for number, name in enumerate((*content.baselines, *content.variants), start=1):
         means = [content.means.get((dataset, name, metric)) for metric in (x, y)]
         if means[0] is None or means[1] is None:
             continue
@@ -72,55 +112,110 @@ def _plane_points(content: ReportContent, dataset: str, x: str, y: str) -> tuple
             for cell in content.cells_of(name) if cell.status == "done"
         ]  # fmt: skip
         seeds = tuple((a, b) for a, b in found if a is not None and b is not None)
-        points.append(PlanePoint(name, means[0].mean, means[1].mean, seeds, styles[name]))
+        points.append(PlanePoint(name, means[0].mean, means[1].mean, seeds, styles[name], number,
+                                 student=name in content.variants))  # fmt: skip
     return tuple(points)
 
 
-def draw_perception_distortion(planes: Sequence[Plane], figure: Figure) -> None:
-    """Seeds as faint points, means as large markers, an arrow towards better."""
-    axes = figure.subplots(1, len(planes), squeeze=False)[0]
-    for plane, ax in zip(planes, axes, strict=True):
-        for point in plane.points:
-            look = point.look
-            for x, y in point.seeds:
-                ax.plot(x, y, look.marker, color=look.color, alpha=0.35, markersize=4, mew=0)
-            ax.plot(point.x, point.y, look.marker, color=look.color, label=point.name,
-                    markersize=11 if look.marker == "*" else 8, markeredgecolor=PAPER,
-                    markeredgewidth=0.8)  # fmt: skip
-        ax.set(title=plane.dataset, xlabel=f"{plane.x.title} {plane.x.arrow}",
+def draw_perception_distortion(planes: Sequence[Plane]) -> Figure:
+    """All upscalers of a test set above, its students enlarged below (beside if alone)."""
+    names = {p.name: p for plane in planes for p in plane.points}
+    labels = [f"{p.number} {p.name}" for p in names.values()]
+    alone = len(planes) == 1
+    blocks = math.ceil(len(planes) / COLUMNS)
+    shape = (1, 2) if alone else (2 * blocks, min(COLUMNS, len(planes)))
+    height = (2.4 if alone else PANEL_HEIGHT * shape[0]) + key_height(labels, TWO_COLUMNS)
+    figure = new_figure(TWO_COLUMNS, height)
+    axes = figure.subplots(*shape, squeeze=False)
+    for ax in axes.ravel():
+        ax.set_visible(False)
+    pairs = []
+    for i, plane in enumerate(planes):
+        row, column = 2 * (i // COLUMNS), i % COLUMNS
+        pair = axes[0] if alone else axes[row : row + 2, column]
+        _draw_plane(pair, plane)
+        pairs.append(pair)
+    draw_key(figure, [(text, p.look) for text, p in zip(labels, names.values(), strict=True)])
+    for plane, (whole, near) in zip(planes, pairs, strict=True):
+        inside = [p for p in plane.points if _inside(near, p)]
+        outside = [p for p in plane.points if p not in inside]
+        label_points(whole, [(p.x, p.y, str(p.number)) for p in outside],
+                     [(p.x, p.y) for p in inside])  # fmt: skip
+        label_points(near, [(p.x, p.y, str(p.number)) for p in inside])
+    return figure
+
+
+def _draw_plane(pair: Any, plane: Plane) -> None:
+    whole, near = pair
+    for ax in pair:
+        ax.set_visible(True)
+        _draw_points(ax, plane)
+        ax.set(xlabel=f"{plane.x.title} {plane.x.arrow}",
                ylabel=f"{plane.y.title} {plane.y.arrow}")  # fmt: skip
-        ax.margins(0.12)
         if plane.unverified:
             stamp(ax, UNVERIFIED)
-        _better_arrow(ax, up=plane.y.higher_is_better)
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper")
+    whole.set_title(plane.dataset)
+    whole.margins(0.12)
+    near.set_title(f"{plane.dataset}, students")
+    students = [p for p in plane.points if p.student] or list(plane.points)
+    near.set_xlim(*_reach([x for p in students for x in (p.x, *(s[0] for s in p.seeds))]))
+    near.set_ylim(*_reach([y for p in students for y in (p.y, *(s[1] for s in p.seeds))]))
+    (left, right), (bottom, top) = near.get_xlim(), near.get_ylim()
+    whole.add_patch(Rectangle((left, bottom), right - left, top - bottom, fill=False,
+                              edgecolor=MUTED, linewidth=0.6, linestyle=":"))  # fmt: skip
 
 
-def _better_arrow(ax: Any, *, up: bool) -> None:
-    """An arrow into the corner of high x and best y, which a trade-off leaves empty."""
-    start, end = ((0.87, 0.86), (0.97, 0.97)) if up else ((0.87, 0.14), (0.97, 0.03))
-    ax.annotate("", xy=end, xytext=start, xycoords="axes fraction",
-                arrowprops={"arrowstyle": "-|>", "color": MUTED, "lw": 1.2})  # fmt: skip
-    ax.text(0.86, start[1], "better", transform=ax.transAxes, color=MUTED, fontsize=8,
-            ha="right", va="center")  # fmt: skip
+def _reach(values: Sequence[float]) -> tuple[float, float]:
+    margin = 0.1 * (max(values) - min(values)) or 0.02 * abs(values[0]) or 1.0
+    return min(values) - margin, max(values) + margin
+
+
+def _inside(ax: Axes, point: PlanePoint) -> bool:
+    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+    return left <= point.x <= right and bottom <= point.y <= top
+
+
+def _draw_points(ax: Axes, plane: Plane) -> None:
+    """The front as steps behind, seeds as faint points, means as large markers."""
+    front = plane.front
+    # Nothing lies beyond the steps: right of a point, only what is worse in y was reached.
+    ax.plot([p.x for p in front], [p.y for p in front], color=INK, lw=0.6, ls="--",
+            drawstyle="steps-pre" if plane.x.higher_is_better else "steps-post")  # fmt: skip
+    for point in plane.points:
+        look = point.look
+        for x, y in point.seeds:
+            ax.plot(x, y, look.marker, color=look.color, alpha=0.4, markersize=3, mew=0)
+        ax.plot(point.x, point.y, look.marker, color=look.color, markeredgecolor=PAPER,
+                markersize=8 if look.marker == "*" else 6, markeredgewidth=0.5)  # fmt: skip
 
 
 def plane_figures(content: ReportContent) -> Iterator[ReportFigure]:
-    """The planes of all test sets side by side."""
+    """The planes of all test sets in one figure."""
     planes = perception_distortion_data(content)
-    if planes:
-        x, y = planes[0].x, planes[0].y
-        earlier = PERCEPTUAL[: PERCEPTUAL.index(y.id)]
-        choice = (f"{y.title} is the first of {', '.join(PERCEPTUAL)} that was measured, "
-                  "with verified weights if any was.")  # fmt: skip
-        figure = new_figure(2.2 + 2.7 * len(planes), 3.2)
-        draw_perception_distortion(planes, figure)
-        words = caption("figures", "perception-distortion", x=x.title, y=y.title,
-                        choice=choice if earlier else "")  # fmt: skip
-        listing = "; ".join(
-            f"{plane.dataset}: " + ", ".join(
-                f"{p.name} {p.x:.{x.decimals}f} / {p.y:.{y.decimals}f}" for p in plane.points)
-            for plane in planes)  # fmt: skip
-        yield ReportFigure("results", "perception-distortion", "Perception and distortion", words,
-                           f"{x.title} / {y.title}. {listing}", figure)  # fmt: skip
+    if not planes:
+        return
+    x, y = planes[0].x, planes[0].y
+    earlier = PERCEPTUAL[: PERCEPTUAL.index(y.id)]
+    choice = (f"{y.title} is the first of {', '.join(PERCEPTUAL)} that was measured, "
+              "with verified weights if any was.")  # fmt: skip
+    seeds = max((len(p.seeds) for plane in planes for p in plane.points), default=0)
+    words = caption(
+        "figures", "perception-distortion", x=x.title, y=y.title, choice=choice if earlier else "",
+        seeds=count(seeds, "seed"),
+        images=", ".join(f"{plane.dataset}: {plane.n_images}" for plane in planes),
+    )  # fmt: skip
+    yield ReportFigure("results", "perception-distortion", "Perception and distortion", words,
+                       described_planes(planes), draw_perception_distortion(planes))  # fmt: skip
+
+
+def described_planes(planes: Sequence[Plane]) -> str:
+    """The points and the front in words."""
+    x, y = planes[0].x, planes[0].y
+    parts = []
+    for plane in planes:
+        points = ", ".join(
+            f"{p.name} {p.x:.{x.decimals}f} / {p.y:.{y.decimals}f}" for p in plane.points
+        )
+        front = ", ".join(p.name for p in plane.front)
+        parts.append(f"{plane.dataset}: {points}; Pareto front: {front}")
+    return f"{x.title} / {y.title}. {'. '.join(parts)}"

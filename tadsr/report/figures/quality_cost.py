@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from matplotlib.figure import Figure
 
@@ -11,9 +11,13 @@ from tadsr.compare import UNVERIFIED
 from tadsr.config import MetricSpec
 from tadsr.evaluation.cost_records import STUDENTS
 from tadsr.report.content import ReportContent
-from tadsr.report.drawing import PAPER, Look, looks, new_figure, stamp
+from tadsr.report.drawing import MUTED, PAPER, TWO_COLUMNS, Look, looks, new_figure, stamp
 from tadsr.report.figures.figure import ReportFigure
-from tadsr.report.wording import caption, quantity
+from tadsr.report.figures.labels import draw_key, key_height, label_points
+from tadsr.report.wording import caption, count, quantity
+
+MOST_NAMES = 20
+"""Points that are all named; of more, students share a latency and would hide each other's."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,8 @@ class CostPoint:
     quality: float
     half_width: float | None
     look: Look
+    named: bool = True
+    """Whether it has a number and stands in the key."""
 
 
 @dataclass(frozen=True)
@@ -65,25 +71,39 @@ def quality_cost_data(content: ReportContent) -> QualityCost | None:
         return None
     metric = content.metric(endpoint.metric)
     doubted = content.unverified(metric.id)
-    return QualityCost(endpoint.dataset, metric, sizes[0], at.where, tuple(points), doubted)
+    shown = _few_named(points, content)
+    return QualityCost(endpoint.dataset, metric, sizes[0], at.where, tuple(shown), doubted)
+
+
+def _few_named(points: Sequence[CostPoint], content: ReportContent) -> list[CostPoint]:
+    """Of many points only the models beside the students, the reference, the extremes are named."""
+    if len(points) <= MOST_NAMES:
+        return list(points)
+    students = sorted((p for p in points if p.name in content.variants), key=lambda p: p.quality)
+    kept = {content.reference, students[0].name, students[-1].name, *content.baselines}
+    return [p if p.name in kept else replace(p, named=False, look=Look(MUTED, ".")) for p in points]
 
 
 def draw_quality_cost(data: QualityCost) -> Figure:
     """Latency on a logarithmic axis; bars are half intervals over seeds."""
-    figure = new_figure(5.6, 3.2)
+    named = [p for p in data.points if p.named]
+    names = [f"{number} {p.name}" for number, p in enumerate(named, start=1)]
+    figure = new_figure(TWO_COLUMNS, 2.6 + key_height(names, TWO_COLUMNS))
     ax = figure.subplots()
     for point in data.points:
         look = point.look
         ax.errorbar(point.seconds, point.quality, yerr=point.half_width, fmt=look.marker,
-                    color=look.color, label=point.name, markersize=11 if look.marker == "*" else 8,
-                    markeredgecolor=PAPER, markeredgewidth=0.8, elinewidth=1.2)  # fmt: skip
+                    color=look.color, markersize=8 if look.marker == "*" else 6,
+                    markeredgecolor=PAPER, markeredgewidth=0.5, elinewidth=0.9)  # fmt: skip
     ax.set(xscale="log", title=data.dataset,
            xlabel=f"median latency of one LR image of {data.lr_side} × {data.lr_side} (s)",
            ylabel=f"{data.metric.title} {data.metric.arrow}")  # fmt: skip
     ax.margins(0.12)
     if data.unverified:
         stamp(ax, UNVERIFIED)
-    figure.legend(*ax.get_legend_handles_labels(), loc="outside right upper")
+    draw_key(figure, [(name, p.look) for name, p in zip(names, named, strict=True)])
+    label_points(ax, [(p.seconds, p.quality, str(number))
+                      for number, p in enumerate(named, start=1)])  # fmt: skip
     return figure
 
 
@@ -100,6 +120,15 @@ def quality_cost_figures(content: ReportContent) -> Iterator[ReportFigure]:
     """Quality against latency, where both were measured."""
     data = quality_cost_data(content)
     if data:
-        words = caption("figures", "quality-cost", metric=data.metric.title, where=data.where)
+        words = caption("figures", "quality-cost", metric=data.metric.title, where=data.where,
+                        samples=samples_of(content, data),
+                        most=MOST_NAMES)  # fmt: skip
         yield ReportFigure("results", "quality-cost", "Quality and latency", words,
                            described_cost(data), draw_quality_cost(data))  # fmt: skip
+
+
+def samples_of(content: ReportContent, data: QualityCost) -> str:
+    """How many seeds and images the means are over."""
+    means = [content.means[data.dataset, p.name, data.metric.id] for p in data.points]
+    seeds, images = (max(getattr(mean, n) for mean in means) for n in ("n_seeds", "n_images"))
+    return f"{count(images, 'image')}, up to {count(seeds, 'seed')}"
