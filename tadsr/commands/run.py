@@ -34,6 +34,9 @@ from tadsr.runs.folder import read_card
 LEFTOVER_AGE = 600.0
 """Seconds after which a temporary file is a killed process's."""
 
+SPECIAL = "{}<>*?["
+"""Characters that mean something in Snakemake's file names."""
+
 USAGE = 2
 """Snakemake's exit code for flags that it does not know."""
 
@@ -94,6 +97,11 @@ def run(args: argparse.Namespace) -> int:
 
 def make_root(plan: Plan) -> None:
     """Make the results folder; one that cannot be made is a mistake on the command line."""
+    if special := "".join(mark for mark in SPECIAL if mark in str(plan.root)):
+        raise ConfigError(
+            f"--results: {plan.root} holds {special}, which Snakemake takes for patterns; choose "
+            "another folder"
+        )
     try:
         plan.root.mkdir(parents=True, exist_ok=True)
     except OSError as error:

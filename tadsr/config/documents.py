@@ -12,6 +12,8 @@ import yaml
 from tadsr.errors import ConfigError, nearest
 
 KeyPath = tuple[str, ...]
+MAX_VALUES = 200_000
+"""In one file, far above any experiment."""
 Origins = dict[KeyPath, str]
 """Where a value was written: dotted path -> `file:line`, or `--set`."""
 
@@ -34,6 +36,8 @@ class Document:
     file: str
     values: dict[str, Any] = field(default_factory=dict)
     origins: Origins = field(default_factory=dict)
+    size: int = 0
+    """Values constructed so far, each use of an alias counted."""
 
     def origin(self, path: KeyPath) -> str:
         """Where the deepest known part of `path` was written."""
@@ -82,7 +86,8 @@ def read_yaml(path: Path) -> Document:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text") from error
     except RecursionError as error:
-        raise ConfigError(f"{path}: an alias (*name) stands inside its own anchor") from error
+        what = "an alias (*name) stands inside its own anchor, or brackets are nested too deep"
+        raise ConfigError(f"{path}: {what}") from error
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
     return document
@@ -107,6 +112,9 @@ def read_setting(text: str, example: str) -> tuple[str, Any]:
 
 def construct(node: yaml.Node, at: KeyPath, document: Document) -> Any:
     """The value of a node, noting in `document` where each key was written."""
+    document.size += 1
+    if document.size > MAX_VALUES:  # a few aliases of aliases stand for billions
+        raise ConfigError(f"{document.file}: more than {MAX_VALUES:,} values; shorten its aliases")
     document.origins[at] = f"{document.file}:{node.start_mark.line + 1}"
     if isinstance(node, yaml.MappingNode):
         values: dict[str, Any] = {}

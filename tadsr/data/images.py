@@ -6,6 +6,7 @@ thing, an 8-bit RGB array; whatever cannot is a `DataError` that names the file.
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -19,11 +20,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from tadsr.config.data import SUFFIXES as SUFFIXES
-from tadsr.errors import DataError
+from tadsr.errors import ConfigError, DataError
 from tadsr.files import atomic_path
 
 MAX_PIXELS = 80_000_000
 """Larger pictures are refused before decoding: 80 megapixels are 240 MB as 8-bit RGB."""
+LIMIT = "TADSR_MAX_PIXELS"
+"""The variable that sets another limit."""
 
 # A closed list, so that a hostile file never reaches an exotic decoder (EPS runs a program).
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000")
@@ -40,7 +43,7 @@ LUMA = (0.299, 0.587, 0.114)
 RGB8 = NDArray[np.uint8]
 
 
-def read_rgb(path: Path | str, max_pixels: int = MAX_PIXELS) -> RGB8:
+def read_rgb(path: Path | str) -> RGB8:
     """Read a picture as an (H, W, 3) uint8 RGB array, upright.
 
     EXIF orientation is applied; palettes, grey and CMYK are converted (colour profiles are
@@ -50,10 +53,10 @@ def read_rgb(path: Path | str, max_pixels: int = MAX_PIXELS) -> RGB8:
     counts.
 
     Raises:
-        DataError: the file is missing, empty, truncated, no picture, of more than `max_pixels`
-            pixels (checked before decoding), or holds floating-point values.
+        DataError: the file is missing, empty, truncated, no picture, of more pixels than
+            `pixel_limit` allows (checked before decoding), or holds floating-point values.
     """
-    with opened(path, max_pixels) as image:
+    with opened(path) as image:
         low = low_bytes(path, image)
         return _upright_rgb(Path(path), image) if low is None else _rounded(image, low)
 
@@ -83,13 +86,13 @@ def is_grey_file(path: Path | str) -> bool:
 
 
 @contextmanager
-def opened(path: Path | str, max_pixels: int = MAX_PIXELS) -> Iterator[ImageFile.ImageFile]:
+def opened(path: Path | str) -> Iterator[ImageFile.ImageFile]:
     """Open a picture, not yet decoded; what goes wrong in the block is a `DataError` of the file.
 
     Raises:
         DataError: as `read_rgb`, for what does not concern the pixels' type.
     """
-    path = Path(path)
+    path, limit = Path(path), pixel_limit()
     try:
         if path.stat().st_size == 0:
             raise DataError(f"{path}: the file is empty; copy or download it again")
@@ -100,14 +103,14 @@ def opened(path: Path | str, max_pixels: int = MAX_PIXELS) -> Iterator[ImageFile
             # Our own limit below decides; Pillow's warning would only be noise.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path, formats=FORMATS) as image:
-                _check_size(path, image.size, max_pixels)
+                _check_size(path, image.size, limit)
                 _check_planes(path, image)
                 yield image
     except DataError:
         raise
     except Image.DecompressionBombError as error:
         raise DataError(
-            f"{path}: too large to decode safely (limit {max_pixels:,} pixels); scale or crop it"
+            f"{path}: too large to decode safely (limit {limit:,} pixels); scale or crop it"
         ) from error
     except UnidentifiedImageError as error:
         raise DataError(
@@ -120,13 +123,30 @@ def opened(path: Path | str, max_pixels: int = MAX_PIXELS) -> Iterator[ImageFile
         ) from error
 
 
+def pixel_limit() -> int:
+    """The most pixels a picture may have: `MAX_PIXELS`, or what `TADSR_MAX_PIXELS` says.
+
+    Raises:
+        ConfigError: the variable holds no whole number from 1 on.
+    """
+    given = os.environ.get(LIMIT, "").strip()
+    if not given:
+        return MAX_PIXELS
+    if not given.isdecimal() or int(given) < 1:
+        raise ConfigError(f"{LIMIT}={given}: not a whole number of pixels; such as {MAX_PIXELS}")
+    # Pillow has a limit of its own, twice this, against which it holds each header.
+    Image.MAX_IMAGE_PIXELS = max(int(given), MAX_PIXELS)
+    return int(given)
+
+
 def _check_size(path: Path, size: tuple[int, int], max_pixels: int) -> None:
     width, height = size
     if width < 1 or height < 1:
         raise DataError(f"{path}: a picture of {width}x{height} pixels; remove it")
     if width * height > max_pixels:
         raise DataError(
-            f"{path}: {width}x{height} is more than {max_pixels:,} pixels; scale or crop it"
+            f"{path}: {width}x{height} is more than {max_pixels:,} pixels; scale or crop it, or "
+            f"set {LIMIT}"
         )
 
 

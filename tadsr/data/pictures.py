@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from tadsr.data.images import GREY_MODES, MAX_PIXELS, low_bytes, on_white, opened, sixteen_bit
+from tadsr.data.images import GREY_MODES, low_bytes, on_white, opened, sixteen_bit
 from tadsr.errors import DataError
 from tadsr.files import atomic_path
 
@@ -48,7 +48,7 @@ class Picture:
     icc_profile: bytes | None = None
 
 
-def read_picture(path: Path | str, max_pixels: int = MAX_PIXELS) -> Picture:
+def read_picture(path: Path | str) -> Picture:
     """Read a picture with alpha, greyness and, from PNG and TIFF, all 16 bits.
 
     EXIF orientation is applied; palettes and CMYK become RGB; of an animation the first frame
@@ -58,7 +58,7 @@ def read_picture(path: Path | str, max_pixels: int = MAX_PIXELS) -> Picture:
     Raises:
         DataError: as `tadsr.data.images.read_rgb`.
     """
-    with opened(path, max_pixels) as image:
+    with opened(path) as image:
         low = low_bytes(path, image)
         image.load()
         picture = picture_from_pil(image, Path(path))

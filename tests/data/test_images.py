@@ -18,7 +18,7 @@ from PIL import Image
 
 from tadsr.data import images
 from tadsr.data.images import list_images, read_rgb, read_size, to_tensor, to_uint8, write_png
-from tadsr.errors import DataError
+from tadsr.errors import ConfigError, DataError
 
 Picture = Callable[..., NDArray[np.uint8]]
 
@@ -184,11 +184,23 @@ def test_bombs_are_refused_by_their_header(tmp_path: Path, side: int) -> None:
         read_rgb(tmp_path / "bomb.png")
 
 
-def test_limit_can_be_set(tmp_path: Path, picture: Picture) -> None:
+def test_limit_can_be_set(
+    tmp_path: Path, picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_png(tmp_path / "x.png", picture(10, 10))
-    assert read_rgb(tmp_path / "x.png", max_pixels=100).shape == (10, 10, 3)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
+    monkeypatch.setenv("TADSR_MAX_PIXELS", "100")
+    assert read_rgb(tmp_path / "x.png").shape == (10, 10, 3)
+    monkeypatch.setenv("TADSR_MAX_PIXELS", "99")
     with pytest.raises(DataError, match="10x10 is more than 99 pixels"):
-        read_rgb(tmp_path / "x.png", max_pixels=99)
+        read_rgb(tmp_path / "x.png")
+    monkeypatch.setenv("TADSR_MAX_PIXELS", "400000000")
+    _png_of_size(tmp_path / "large.png", 19_000, 19_000)
+    with pytest.raises(DataError, match="damaged"):  # no longer too large; its bytes are missing
+        read_rgb(tmp_path / "large.png")
+    monkeypatch.setenv("TADSR_MAX_PIXELS", "many")
+    with pytest.raises(ConfigError, match="TADSR_MAX_PIXELS=many"):
+        read_rgb(tmp_path / "x.png")
 
 
 @given(arrays(np.uint8, array_shapes(min_dims=2, max_dims=2, max_side=12).map(lambda s: (*s, 3))))
