@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,12 @@ from tadsr.report.cost_tables import cost_table, training_time_table
 from tadsr.report.drawing import inline_svg, save
 from tadsr.report.factorial_tables import TITLES, factorial_tables
 from tadsr.report.figures import ReportFigure, all_figures
-from tadsr.report.grids import Grid, Panel, build_grids, png_bytes, save_grid
+from tadsr.report.grids import Grid, build_grids, save_grid
+from tadsr.report.images import ImageSet, image_sets, link_images
 from tadsr.report.latex import latex_table
 from tadsr.report.model_tables import models_table
+from tadsr.report.page_images import PAGE_LIMIT, comparer_data
+from tadsr.report.page_windows import page_windows
 from tadsr.report.run_tables import cells_table, fidelity_table
 from tadsr.report.table import Table
 from tadsr.report.tables import comparison_table, main_table
@@ -36,12 +40,17 @@ from tadsr.report.wording import (
     reproduce,
 )
 
+SCRIPTS = ("tables.js", "viewer.js", "comparer.js")
+STYLES = ("report.css", "comparer.css")
+DATA_HERE = Markup("<!--data of the comparer-->")
+"""Where the images go in once it is known how large the page is without them; being a comment, no
+text that was escaped can be equal to it."""
 HIDDEN = ("recipe", "command", "key")
 """Entries of a run card that the page leaves out: long, or told elsewhere."""
 
 
 def build_report(experiment: Experiment, root: Path, *, partial: bool = False) -> Path:
-    """Write `root`/report: index.html, figures/ and tables/; return the page's path.
+    """Write `root`/report: index.html, figures/, tables/ and images/; return the page's path.
 
     Equal inputs give equal bytes. Raises `TadsrError` where results are missing, unless
     `partial`, which lists them on the page.
@@ -56,8 +65,10 @@ def build_report(experiment: Experiment, root: Path, *, partial: bool = False) -
     written += [save_grid(grid, folder / "figures") for grid in grids]
     for table in tables.values():
         written += _save_table(table, folder / "tables")
+    sets = image_sets(content)
+    link_images(content.root, sets)
     page = folder / "index.html"
-    write_text(page, render(content, tables, figures, grids))
+    write_text(page, render(content, tables, figures, grids, sets))
     _remove_others(folder, written)
     return page
 
@@ -117,18 +128,25 @@ def render(
     tables: dict[str, Table],
     figures: list[ReportFigure],
     grids: list[Grid],
+    sets: Sequence[ImageSet] = (),
 ) -> str:
-    """The page's HTML; everything is inside it, and every text is escaped."""
+    """The page's HTML, of at most `PAGE_LIMIT` bytes where leaving out images does it.
+
+    Every text is escaped. Images that are not inside lie in `images/` beside the page.
+    """
+    js = _own_text(*SCRIPTS)
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     settings = content.experiment.model_dump(mode="json")
-    return environment.get_template("report.html.j2").render(
+    page = environment.get_template("report.html.j2").render(
         content=content,
         version=__version__,
-        css=_own_text("report.css"),
-        js=_own_text("report.js"),
+        css=_own_text(*STYLES),
+        js=js,
+        policy=_policy(js),
+        data_here=DATA_HERE,
         headline=headline(content),
         endpoints=endpoints(content),
         problems=problems(content),
@@ -137,7 +155,8 @@ def render(
         mains=[tables[f"main-{dataset.name}"] for dataset in content.datasets],
         factorial=[table for name, table in tables.items() if name in TITLES],
         figures=figures,
-        grids=grids,
+        grids=page_windows(content, grids, sets),
+        image_sets=sets,
         runs=[(name, _card_lines(card)) for name, card in content.runs.items()],
         commands=reproduce(content),
         environment=environments(content),
@@ -147,24 +166,30 @@ def render(
         **{name: tables[name] for name in
            ("primary", "exploratory", "fidelity", "cost", "cells", "variants", "models")},
         svg=lambda figure: _svg(figure, content.root / "report" / "figures"),
-        png=_png_address,
         downloads=_downloads,
     )  # fmt: skip
+    return page.replace(DATA_HERE, comparer_data(content, sets, PAGE_LIMIT - len(page.encode())))
 
 
-def _own_text(name: str) -> Markup:
-    """A file of ours, that needs no escaping."""
-    return Markup((TEMPLATES / name).read_text(encoding="utf-8"))  # noqa: S704
+def _own_text(*names: str) -> Markup:
+    """Files of ours, that need no escaping."""
+    texts = [(TEMPLATES / name).read_text(encoding="utf-8") for name in names]
+    return Markup("\n".join(texts))  # noqa: S704
+
+
+def _policy(script: str) -> Markup:
+    """What the page may do: run this one script, show images of its own folder, and no more."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return Markup(  # noqa: S704
+        "default-src 'none'; img-src data: 'self' file:; style-src 'unsafe-inline'; "
+        f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    )
 
 
 def _svg(figure: ReportFigure, folder: Path) -> Markup:
     text = (folder / f"{figure.name}.svg").read_text(encoding="utf-8")
     label = str(escape(f"{figure.title}. {figure.alternative}"))
     return Markup(inline_svg(text, figure.name, label))  # noqa: S704
-
-
-def _png_address(panel: Panel) -> str:
-    return "data:image/png;base64," + base64.b64encode(png_bytes(panel.pixels)).decode()
 
 
 def _downloads(table: Table) -> Iterator[tuple[str, str]]:

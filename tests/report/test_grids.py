@@ -61,7 +61,7 @@ def test_no_image_is_shown_where_none_may_be_passed_on(content: ReportContent) -
         update={"evaluation": evaluation}))  # fmt: skip
     assert build_grids(silent) == []
     page = render(silent, all_tables(silent), {}, [])
-    assert "data:image/png" not in page
+    assert '="data:image/png' not in page
     assert "evaluation.visual_images is 0" in page
 
 

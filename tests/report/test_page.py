@@ -19,6 +19,7 @@ from tadsr.files import write_json
 from tadsr.report import build_report, main_tables_text
 from tadsr.report.content import ReportContent, gather
 from tadsr.report.html import all_tables, render
+from tadsr.report.images import image_sets
 from tadsr.report.wording import conditions, endpoints, headline, reproduce
 from tests.report.conftest import MISSING
 from tests.report.test_table import Page
@@ -92,7 +93,7 @@ def test_page_is_accessible(built: Path) -> None:
     page = WholePage()
     page.feed((built / "report" / "index.html").read_text())
     assert dict(page.tags)["html"] == {"lang": "en"}
-    images = [a for tag, a in page.tags if tag == "img" and "data-name" in a]
+    images = [a for tag, a in page.tags if tag == "img" and a.get("src")]
     assert images
     assert all(a.get("alt") for a in images)
     labels = [a.get("aria-label") for tag, a in page.tags if tag == "svg"]
@@ -115,9 +116,19 @@ def test_foreign_text_is_escaped(content: ReportContent) -> None:
         runs={EVIL: {EVIL: EVIL, "environment": {EVIL: EVIL}}},
         holes=(EVIL,),
     )
-    text = render(hostile, all_tables(hostile), [], [])
+    sets = [
+        replace(
+            entry,
+            images=(EVIL,),
+            chosen=(),
+            sources=tuple(replace(source, label=EVIL, folder=EVIL) for source in entry.sources),
+        )
+        for entry in image_sets(content)
+    ]
+    text = render(hostile, all_tables(hostile), [], [], sets)
     assert text.count("<script>") == 1  # ours
     assert text.count("&lt;script&gt;") > 15
+    assert "alert('x')</script>" not in text
 
 
 def test_summary_says_what_was_found_and_on_what(content: ReportContent, built: Path) -> None:
