@@ -47,9 +47,8 @@ def looks(variants: Sequence[str], baselines: Sequence[str] = ()) -> dict[str, L
     }
     for i, name in enumerate(variants):
         found[name] = Look(
-            PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)],
-            DASHES[i // len(PALETTE) % len(DASHES)],
-        )  # fmt: skip
+            PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)], DASHES[i % len(DASHES)]
+        )
     return found
 
 

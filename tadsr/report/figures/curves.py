@@ -1,20 +1,19 @@
-"""Training curves: what is drawn as plain data, and the drawing."""
+"""Training curves: what is drawn, as plain data; `curve_drawing` draws it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from tadsr.report.content import ReportContent
-from tadsr.report.drawing import MUTED, Look, looks, new_figure
+from tadsr.report.drawing import MUTED, Look, looks
+from tadsr.report.figures.curve_drawing import HIGHLIGHTED, MOST_LINES, draw_curves, draw_multiples
 from tadsr.report.figures.figure import ReportFigure
 from tadsr.report.reading import Series
-from tadsr.report.wording import caption
+from tadsr.report.wording import caption, count
 
 BINS = 60
 """Points a curve is drawn with, at most."""
@@ -102,84 +101,42 @@ def binned(series: Series, bins: int = BINS) -> Series:
     return tuple((group[-1][0], sum(y for _, y in group) / len(group)) for group in groups)
 
 
-def draw_curves(panels: Sequence[CurvePanel], figure: Figure) -> None:
-    """Mean lines with bands from the lowest to the highest seed; crosses end diverged seeds."""
-    columns = min(3, len(panels))
-    axes = figure.subplots(math.ceil(len(panels) / columns), columns, squeeze=False).ravel()
-    for panel, ax in zip(panels, axes, strict=False):
-        for line in panel.lines:
-            look = line.look
-            ax.plot(line.images, line.mean, look.dash, color=look.color, label=line.variant)
-            if line.low != line.high:
-                ax.fill_between(
-                    line.images, line.low, line.high, color=look.color, alpha=0.18, lw=0
-                )
-            for series in line.diverged:
-                x, y = zip(*series, strict=True)
-                ax.plot(x, y, "--", color=look.color, lw=1, alpha=0.8)
-        ax.set(title=panel.name, xlabel="images seen")
-        _choose_scale(ax, panel)
-        for line in panel.lines:
-            for series in line.diverged:
-                _cross(ax, series, line.look)
-    for ax in axes[len(panels) :]:
-        ax.set_visible(False)
-    _curve_legend(figure, panels, axes)
-
-
-def _choose_scale(ax: Any, panel: CurvePanel) -> None:
-    """Logarithmic where all values are positive and span more than a factor of 20."""
-    values = [v for line in panel.lines for v in (*line.low, *line.high)]
-    if values and min(values) > 0 and max(values) > 20 * min(values):
-        ax.set_yscale("log")
-    if values:  # a diverged curve must not flatten the others
-        ax.set_ylim(*_limits(min(values), max(values), log=ax.get_yscale() == "log"))
-
-
-def _cross(ax: Any, series: Series, look: Look) -> None:
-    """A cross where a diverged curve leaves the axes, or at its end."""
-    top = ax.get_ylim()[1]
-    x, y = next(((x, top) for x, y in series if y > top and x > series[0][0]), series[-1])
-    ax.plot(x, y, "x", color=look.color, markersize=7, mew=1.8, clip_on=False, zorder=5)
-
-
-def _limits(low: float, high: float, *, log: bool) -> tuple[float, float]:
-    if log:
-        return low / 1.2, high * 1.2
-    margin = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
-    return low - margin, high + margin
-
-
-def _curve_legend(figure: Figure, panels: Sequence[CurvePanel], axes: Any) -> None:
-    handles: dict[str, Any] = {}
-    for ax in axes[: len(panels)]:
-        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
-            handles.setdefault(label, handle)
-    if len(handles) > 1:
-        columns = max(1, min(len(handles), int(figure.get_figwidth() / 1.6)))
-        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns)
-
-
 def training_figures(content: ReportContent) -> Iterator[ReportFigure]:
-    """The students' curves."""
+    """The students' curves; where variants are many, the first of them variant by variant too."""
     panels = training_data(content)
-    if panels:
-        rows = math.ceil(len(panels) / 3)
-        figure = new_figure(2.6 * min(3, len(panels)) + 0.8, 2.4 * rows + 0.5)
-        draw_curves(panels, figure)
-        names = ", ".join(panel.name for panel in panels)
-        yield ReportFigure("training", "training", "Training curves of the students",
-                           caption("figures", "training", bins=BINS),
-                           f"{names} over images seen, one line per variant", figure)  # fmt: skip
+    if not panels:
+        return
+    crowded = len(content.variants) > MOST_LINES
+    seeds = count(len(content.experiment.seeds), "seed")
+    if crowded:
+        words = caption("figures", "training-multiples", curve=panels[0].name, seeds=seeds,
+                        reference=content.reference, bins=BINS)  # fmt: skip
+        yield ReportFigure("training", "training-multiples", "Training, variant by variant", words,
+                           described_curves(panels[:1]),
+                           draw_multiples(panels[0], content.reference))  # fmt: skip
+    choice = (f"Each panel names {content.reference} and the {HIGHLIGHTED} variants that end "
+              "farthest from it; grey lines are the others." if crowded else "")  # fmt: skip
+    yield ReportFigure("training", "training", "Training curves of the students",
+                       caption("figures", "training", bins=BINS, seeds=seeds, choice=choice),
+                       described_curves(panels),
+                       draw_curves(panels, content.reference))  # fmt: skip
 
 
 def teacher_figures(content: ReportContent) -> Iterator[ReportFigure]:
     """The teacher's curves."""
     panels = teacher_data(content)
     if panels:
-        figure = new_figure(2.6 * min(3, len(panels)) + 0.8, 2.4 * math.ceil(len(panels) / 3))
-        draw_curves(panels, figure)
-        names = ", ".join(panel.name for panel in panels)
         yield ReportFigure("training", "teacher", "Training curves of the teacher",
                            caption("figures", "teacher", bins=BINS),
-                           f"{names} over images seen", figure)  # fmt: skip
+                           described_curves(panels), draw_curves(panels))  # fmt: skip
+
+
+def described_curves(panels: Sequence[CurvePanel]) -> str:
+    """Where each curve ends, in words."""
+    parts = []
+    for panel in panels:
+        ends = [f"{line.variant} {line.mean[-1]:.3g}" for line in panel.lines if line.mean]
+        ends += [f"{line.variant} diverged ({count(len(line.diverged), 'seed')})"
+                 for line in panel.lines if line.diverged]  # fmt: skip
+        parts.append(f"{panel.name} ends at: {', '.join(ends)}")
+    return ". ".join(parts)
