@@ -13,10 +13,10 @@ from tadsr.config.experiment import Cell, Experiment
 from tadsr.config.published import PUBLISHED
 from tadsr.config.student import TargetsSpec
 from tadsr.errors import ConfigError, TadsrError
-from tadsr.files import digest_json
+from tadsr.files import digest_files, digest_json
 from tadsr.plan import recipes
 from tadsr.plan.estimates import CPU_CORE_FLOPS, TYPICAL_SIDE, Estimates, image_count
-from tadsr.plan.sources import model_stamp, source_stamp
+from tadsr.plan.sources import REFERENCE, model_stamp, source_stamp
 
 STAGES = ("data", "weights", "teacher", "targets", "student", "evaluate", "compare", "report",
           "publish")  # fmt: skip
@@ -314,6 +314,7 @@ def _closing_jobs(experiment: Experiment, evaluations: list[Job]) -> list[Job]:
         "version": recipes.STAGE_VERSIONS["report"],
         "compare": compare.digest,
         "settings": experiment.model_dump(mode="json", exclude={"execution"}),
+        "published": digest_files(REFERENCE, ("*.csv",)),
     }
     report = Job("report", "report", (), ("compare",), digest_json(shown), start=12)
     publish = Job("publish", "publish", (), ("report",), report.digest, start=10)

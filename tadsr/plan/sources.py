@@ -14,6 +14,9 @@ from typing import Any
 from tadsr.config.experiment import Experiment
 from tadsr.config.models import ImagePlace, image_place
 
+REFERENCE = Path(__file__).resolve().parents[2] / "reports" / "reference"
+"""Published numbers, which users may add to: part of what a report shows."""
+
 
 def source_stamp(path: str | None) -> Any:
     """Names, sizes and times of the files of a folder, so that a change of them is noticed.

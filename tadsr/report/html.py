@@ -27,6 +27,7 @@ from tadsr.report.latex import latex_table
 from tadsr.report.model_tables import models_table
 from tadsr.report.page_images import PAGE_LIMIT, comparer_data
 from tadsr.report.page_windows import page_windows
+from tadsr.report.published_tables import published_tables
 from tadsr.report.run_tables import cells_table, fidelity_table
 from tadsr.report.table import Table
 from tadsr.report.tables import comparison_table, main_table
@@ -88,6 +89,7 @@ def main_tables_text(root: Path, experiment: Experiment) -> str:
 def all_tables(content: ReportContent) -> dict[str, Table]:
     """Every table by name."""
     mains = [main_table(content, dataset.name) for dataset in content.datasets]
+    mains += published_tables(content)
     others = [
         comparison_table(content, primary=True),
         comparison_table(content, primary=False),
@@ -153,6 +155,7 @@ def render(
         alarms=[a.get("text", "") for a in content.alarms if a.get("kind") != "diverged"],
         conditions=conditions(content),
         mains=[tables[f"main-{dataset.name}"] for dataset in content.datasets],
+        published=published_tables(content),
         factorial=[table for name, table in tables.items() if name in TITLES],
         figures=figures,
         grids=page_windows(content, grids, sets),

@@ -32,7 +32,7 @@ def main_table(content: ReportContent, dataset: str) -> Table:
     rows = []
     for upscaler in upscalers:
         cells = [label_cell(content, upscaler), seeds_cell(content, upscaler)]
-        cells += [_mean_cell(content, dataset, upscaler, m, ranks[m.id]) for m in metrics]
+        cells += [mean_cell(content, dataset, upscaler, m, ranks[m.id]) for m in metrics]
         cells += [_verdict_cell(content, dataset, upscaler, m.id) for m in endpoints]
         rows.append(tuple(cells))
     columns = [Column("upscaler", "Upscaler", numeric=False), Column("seeds", "Seeds")]
@@ -112,13 +112,14 @@ def _ranks(content: ReportContent, dataset: str, metric: MetricSpec) -> dict[str
     return {name: order.index(value) + 1 for name, value in shown.items() if value in order}
 
 
-def _mean_cell(
+def mean_cell(
     content: ReportContent,
     dataset: str,
     upscaler: str,
     metric: MetricSpec,
-    ranks: Mapping[str, int],
+    ranks: Mapping[str, int] | None = None,
 ) -> Cell:
+    """A mean with half of its interval, marked by its rank if `ranks` are given."""
     mean = content.means.get((dataset, upscaler, metric.id))
     if mean is None:
         return Cell(GAP, tone="muted")
@@ -128,7 +129,7 @@ def _mean_cell(
         value=mean.mean,
         half_width="" if half is None else number(half, metric.decimals),
         half_value=half,
-        rank=ranks.get(upscaler, 0),
+        rank=(ranks or {}).get(upscaler, 0),
         marks=DOUBTED if content.unverified(metric.id) else "",
     )
 
