@@ -12,7 +12,7 @@ from tadsr.compare import UNVERIFIED
 from tadsr.config import MetricSpec
 from tadsr.report.content import ReportContent
 from tadsr.report.drawing import INK, MUTED, PAPER, TWO_COLUMNS, Look, looks, new_figure, stamp
-from tadsr.report.figures.figure import PERCEPTUAL, ReportFigure
+from tadsr.report.figures.figure import ReportFigure, shown_endpoints
 from tadsr.report.wording import caption, count, number, p_text
 
 
@@ -41,15 +41,9 @@ class EffectPanel:
 
 def effects_data(content: ReportContent) -> list[EffectPanel]:
     """A panel per declared endpoint (at most three), else one for the first perceptual metric."""
-    endpoints = list(dict.fromkeys((c.dataset, c.metric) for c in content.comparisons if c.primary))
-    if not endpoints:
-        found = {(c.dataset, c.metric) for c in content.comparisons if c.delta is not None}
-        metrics = sorted((*PERCEPTUAL, "psnr", "ssim"), key=content.unverified)
-        order = [(d.name, m) for m in metrics for d in content.datasets]
-        endpoints = [endpoint for endpoint in order if endpoint in found][:1]
     styles = looks(content.variants)
     panels = []
-    for dataset, metric in endpoints[:3]:
+    for dataset, metric in shown_endpoints(content)[:3]:
         rows = tuple(
             EffectRow(c.variant, c.delta, c.low, c.high, c.verdict or f"p = {p_text(c.p_value)}",
                       tuple(claim.delta for claim in c.per_seed), styles[c.variant])

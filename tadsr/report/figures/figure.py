@@ -7,6 +7,8 @@ from typing import Literal
 
 from matplotlib.figure import Figure
 
+from tadsr.report.content import ReportContent
+
 PERCEPTUAL = ("lpips", "clipiqa", "musiq", "niqe")
 """Metrics of perception, in the order in which one is chosen for the plane."""
 
@@ -24,3 +26,17 @@ class ReportFigure:
     caption: str
     alternative: str
     figure: Figure
+
+
+def shown_endpoints(content: ReportContent) -> list[tuple[str, str]]:
+    """The declared endpoints (data set, metric) that were compared, else the first perceptual one.
+
+    A metric of unverified weights comes last among those that nobody declared.
+    """
+    declared = list(dict.fromkeys((c.dataset, c.metric) for c in content.comparisons if c.primary))
+    if declared:
+        return declared
+    found = {(c.dataset, c.metric) for c in content.comparisons if c.delta is not None}
+    metrics = sorted((*PERCEPTUAL, "psnr", "ssim"), key=content.unverified)
+    order = [(d.name, metric) for metric in metrics for d in content.datasets]
+    return [endpoint for endpoint in order if endpoint in found][:1]
