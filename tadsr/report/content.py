@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tadsr.compare import UNVERIFIED
-from tadsr.compare.results import Comparison, Effect
+from tadsr.compare.results import Comparison, Effect, Summary
 from tadsr.config import Experiment, MetricSpec
 from tadsr.errors import TadsrError
 from tadsr.files import digest_json
@@ -34,6 +34,7 @@ from tadsr.report.reading import (
     read_parquet,
     read_run_cards,
     read_spectrum,
+    read_summaries,
     seed_means_of,
 )
 from tadsr.runs.folder import FINISHED
@@ -78,6 +79,8 @@ class ReportContent:
     """What is not there although the experiment asks for it, one line each."""
     models: tuple[Mapping[str, Any], ...] = ()
     """What each model beside the students is, as `tadsr compare` found it."""
+    summaries: tuple[Summary, ...] = ()
+    """All of `tadsr compare`, with the means of the seeds."""
     spectrum: Mapping[str, Any] = field(default_factory=dict)
     """Of score distillation at each t, from the reference variant's targets."""
 
@@ -149,6 +152,7 @@ def gather(experiment: Experiment, root: Path, *, partial: bool = False) -> Repo
         runs=runs,
         holes=(),
         models=tuple(read_optional(folder / "models.json", [])),
+        summaries=read_summaries(folder / "means.parquet"),
         spectrum=read_spectrum(experiment, root),
     )
     content = replace(content, holes=tuple(_holes(content)))

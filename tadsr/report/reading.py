@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from tadsr.compare.results import Comparison, Effect, from_frame
+from tadsr.compare.results import Comparison, Effect, Summary, from_frame
 from tadsr.config import Experiment
 from tadsr.files import read_json
 from tadsr.plan.recipes import pool_name, trained_runs
@@ -95,6 +95,12 @@ def read_means(path: Path) -> dict[tuple[str, str, str], Mean]:
                 int(row["n_seeds"]), int(row["n_images"]),
             )  # fmt: skip
     return found
+
+
+def read_summaries(path: Path) -> tuple[Summary, ...]:
+    """`comparison/means.parquet` as it was written."""
+    frame = read_parquet(path)
+    return () if frame is None else tuple(from_frame(frame, Summary))
 
 
 def read_comparisons(experiment: Experiment, path: Path) -> tuple[Comparison, ...]:

@@ -123,7 +123,8 @@ def test_no_two_series_look_the_same() -> None:
 def test_saved_figures_are_equal_byte_for_byte(content: ReportContent, tmp_path: Path) -> None:
     first, again = (all_figures(content) for _ in range(2))
     assert [f.name for f in first] == [
-        "perception-distortion", "quality-cost", "components", "effects", "training", "teacher",
+        "perception-distortion", "quality-cost", "metric-agreement", "components", "effects",
+        "ranks", "training", "teacher",
     ]  # fmt: skip
     chosen = first[1], again[1]
     paths = [save(f.figure, tmp_path / str(i), f.name) for i, f in enumerate(chosen)]

@@ -10,13 +10,15 @@ from tadsr.report.figures.effects import effects_figures
 from tadsr.report.figures.figure import ReportFigure, Section
 from tadsr.report.figures.plane import plane_figures
 from tadsr.report.figures.quality_cost import quality_cost_figures
+from tadsr.report.figures.rank_figures import agreement_figures, rank_figures
 from tadsr.report.figures.sensitivity import sensitivity_figures
 from tadsr.report.figures.spectrum import spectrum_figures
 
 __all__ = ["MAKERS", "ReportFigure", "Section", "all_figures"]
 
-MAKERS = (plane_figures, quality_cost_figures, component_figures, effects_figures,
-          sensitivity_figures, training_figures, teacher_figures, spectrum_figures)  # fmt: skip
+MAKERS = (plane_figures, quality_cost_figures, agreement_figures, component_figures,
+          effects_figures, sensitivity_figures, rank_figures, training_figures, teacher_figures,
+          spectrum_figures)  # fmt: skip
 """In the order of the page within each section; each yields nothing where data are missing."""
 
 
