@@ -13,11 +13,12 @@ if TYPE_CHECKING:
 __all__ = ["open_command", "publish", "tracking_uri"]
 
 
-def publish(plan: Plan, *, partial: bool = False) -> Outcome:
+def publish(plan: Plan, *, partial: bool = False, replace: bool = False) -> Outcome:
     """Bring MLflow up to date with the files of `plan.root`; publishing twice changes nothing.
 
-    Raises `TadsrError` when a cell has no result yet, unless `partial`, and when MLflow cannot be
-    reached: the files stay as they are, and publishing later catches up.
+    Raises `TadsrError` when a cell has no result yet, unless `partial`; when MLflow shows another
+    folder's results under this name, unless `replace`; and when MLflow cannot be reached: the
+    files stay as they are, and publishing later catches up.
     """
     from tadsr.publish.client import publish_records
     from tadsr.publish.mapping import leaderboard, map_experiment
@@ -26,4 +27,5 @@ def publish(plan: Plan, *, partial: bool = False) -> Outcome:
     content = gather(plan.experiment, plan.root, partial=partial)
     parent, children = map_experiment(content)
     board = leaderboard(content)
-    return publish_records(plan.experiment.name, parent, children, board, plan.root.parent)
+    name = plan.experiment.name
+    return publish_records(name, parent, children, board, plan.root, replace=replace)

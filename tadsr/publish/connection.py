@@ -29,18 +29,25 @@ WORK = {
 }
 
 
+class UnreachableError(TadsrError):
+    """MLflow cannot be had, or refuses; later it may be otherwise."""
+
+
 @contextmanager
-def connected(uri: str, experiment: str, results: Path) -> Iterator[tuple[MlflowClient, str]]:
+def connected(
+    uri: str, experiment: str, results: Path, *, patience: Mapping[str, str] = WORK
+) -> Iterator[tuple[MlflowClient, str]]:
     """Yield a client for `uri` and the id of the MLflow experiment, made if need be.
 
-    What MLflow, the network or the database raise inside becomes a `TadsrError` of one line.
+    What MLflow, the network or the database raise inside becomes an `UnreachableError` of one
+    line. `patience` says how long each call inside waits and how often it is tried again.
     """
     with explained(uri, results):
         prepare_database(uri, experiment, results)
         client = MlflowClient(uri)
         with settings(REACH):
             number = _experiment(client, experiment, uri, results)
-        with settings(WORK):
+        with settings(patience):
             yield client, number
 
 
@@ -74,7 +81,7 @@ def explained(uri: str, results: Path) -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
-        raise TadsrError(
+        raise UnreachableError(
             f"MLflow at {without_password(uri)}: {_reason(error)}; nothing is lost, the files in "
             f"{results} are the truth: make it reachable, or unset {ENVIRONMENT}, and run "
             "`tadsr publish` again"

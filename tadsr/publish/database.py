@@ -65,8 +65,9 @@ def relocate_artifacts(path: Path, experiment: str, location: Path) -> None:
             "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?",
             (str(location), number),
         )
-        connection.execute(
-            "UPDATE runs SET artifact_uri = ? || substr(artifact_uri, ?) "
-            "WHERE experiment_id = ? AND substr(artifact_uri, 1, ?) = ?",
-            (str(location), len(old) + 1, number, len(old), old),
-        )
+        for table, column in (("runs", "artifact_uri"), ("logged_models", "artifact_location")):
+            connection.execute(
+                f"UPDATE {table} SET {column} = ? || substr({column}, ?) "  # noqa: S608
+                f"WHERE experiment_id = ? AND substr({column}, 1, ?) = ?",
+                (str(location), len(old) + 1, number, len(old), old),
+            )

@@ -8,28 +8,39 @@ from __future__ import annotations
 
 from tadsr.files import canonical_json
 from tadsr.publish.records import Leaderboard
+from tadsr.publish.trainings import NOTE
 
-NOTE = "mlflow.note.content"
-"""The description of an MLflow experiment or run (Markdown)."""
 SIGNATURE = "`tadsr publish`"
 """In every description of ours."""
 VIEW = "tadsr"
 
 
+KIND = {"mlflow.experimentKind": "custom_model_development"}
+"""The page asks otherwise."""
+TRAINING = "workflowType=machine_learning"
+"""In every link: the page shows the menu of language models otherwise."""
+
+
 def front_page(board: Leaderboard, experiment: str, parent: str) -> dict[str, str]:
     """Tags of the MLflow experiment with id `experiment`, whose parent run has id `parent`."""
     runs = f"#/experiments/{experiment}/runs"
-    view = f"workflowType=machine_learning&viewStateShareKey={VIEW}"
+    view = f"{TRAINING}&viewStateShareKey={VIEW}"
     note = (
         f"**[Scores]({runs}?{view})** · **[Curves]({runs}?compareRunsMode=CHART&{view})** · "
-        f"**[Report]({runs}/{parent}/artifacts/report/index.html)**: "
+        f"**[Images one by one]({runs}?compareRunsMode=ARTIFACT&{view})** · "
+        f"**[Models]({runs.removesuffix('runs')}models?{TRAINING})** · "
+        f"**[Report]({runs}/{parent}/artifacts/report/index.html?{TRAINING})**: "
         f"written by {SIGNATURE}, a view of the files in the results folder."
     )
-    return {
-        "mlflow.experimentKind": "custom_model_development",  # the page asks otherwise
-        NOTE: note,
-        f"mlflow.sharedViewState.{VIEW}": canonical_json(_view(board)),
-    }
+    shared = {f"mlflow.sharedViewState.{VIEW}": canonical_json(_view(board))}
+    return {**KIND, NOTE: note, **shared}
+
+
+def page_under_way(experiment: str) -> dict[str, str]:
+    """The same while trainings run for the first time: there are curves, and nothing else yet."""
+    runs = f"#/experiments/{experiment}/runs?compareRunsMode=CHART&{TRAINING}"
+    note = f"Trainings are under way: **[Curves]({runs})**, carried over by {SIGNATURE} --follow."
+    return {**KIND, NOTE: note}
 
 
 def _view(board: Leaderboard) -> dict[str, object]:

@@ -6,33 +6,48 @@ one run per cell of the grid.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tadsr.compare import UNVERIFIED
 from tadsr.evaluation.cost_records import STUDENTS
-from tadsr.files import TEMPORARY_PREFIX
+from tadsr.publish.artefacts import (
+    ImageScores,
+    evaluation_files,
+    grid_images,
+    report_files,
+    report_tables,
+    scores_by_run,
+    scores_table,
+)
 from tadsr.publish.cost_points import cost_points, cost_tags
-from tadsr.publish.records import DatasetUse, Leaderboard, Point, RunRecord
+from tadsr.publish.records import Leaderboard, Point, RunRecord
+from tadsr.publish.trainings import (
+    MESSAGE_LIMIT,
+    NOTE,
+    filled,
+    student_record,
+    teacher_record,
+    times,
+    uses,
+)
 from tadsr.report.content import ReportContent
 from tadsr.report.model_tables import architecture, digests, what_it_is
-from tadsr.report.reading import Series, read_optional
 
 PARENT = "experiment"
 """Key of the parent run."""
-IMAGES_PER_SET = 2
-"""Super-resolved images shown per run and test set; all of them lie in evaluations/."""
 NOTE_LIMIT = 7500
 """Characters of a run's description; MLflow cuts at 8000."""
-MESSAGE_LIMIT = 500
 
 
 def map_experiment(content: ReportContent) -> tuple[RunRecord, list[RunRecord]]:
     """The parent run and its children, in the order teacher, baselines, students."""
-    children = [*_teacher(content), *_baselines(content), *_students(content)]
+    scores = scores_by_run(content)
+    students = _students(content, scores)
+    children = [*_teacher(content), *_baselines(content, scores), *students]
     return _parent(content, children), children
 
 
@@ -52,14 +67,14 @@ def leaderboard(content: ReportContent) -> Leaderboard:
 
 def _shown(content: ReportContent, dataset: str, metric: str) -> str:
     """A score's name in MLflow; numbers of unverified weights stand under a name of their own."""
-    return f"{dataset}/{metric}" + f"_{UNVERIFIED}" * content.unverified(metric)
+    return f"{dataset}/{_heading(content, metric)}"
+
+
+def _heading(content: ReportContent, metric: str) -> str:
+    return metric + f"_{UNVERIFIED}" * content.unverified(metric)
 
 
 def _parent(content: ReportContent, children: list[RunRecord]) -> RunRecord:
-    root = content.root
-    files = {"experiment.json": root / "experiment.json"}
-    for folder in ("report", "comparison"):
-        files |= {path.relative_to(root).as_posix(): path for path in _files(root / folder)}
     tags = {
         "tadsr.digest": content.digest,
         "tadsr.cells": str(len(content.cells)),
@@ -67,15 +82,16 @@ def _parent(content: ReportContent, children: list[RunRecord]) -> RunRecord:
         "tadsr.holes": "; ".join(content.holes)[:MESSAGE_LIMIT],
         "tadsr.missing": ", ".join(sorted(content.missing)),
         "tadsr.unverified": _unverified(content),
-        "mlflow.note.content": _note(content),
+        NOTE: _note(content),
     }
     return RunRecord(
         key=PARENT,
         name=content.experiment.name,
         kind=PARENT,
         status=_overall(content),
-        tags=_filled(tags),
-        files=_existing(files),
+        tags=filled(tags),
+        files=report_files(content.root),
+        tables=report_tables(content.root),
         started_ms=min((child.started_ms for child in children), default=0),
         ended_ms=max((child.ended_ms for child in children), default=0),
     )
@@ -110,48 +126,36 @@ def _note(content: ReportContent) -> str:
 
 def _teacher(content: ReportContent) -> Iterator[RunRecord]:
     card = content.runs.get("teacher")
-    if card is None:
-        return
-    folder = content.root / "teacher"
-    spec = content.experiment.teacher
-    unused = {"training"} if spec.imported else set()
-    yield RunRecord(
-        key="teacher",
-        name="teacher",
-        kind="teacher",
-        status=card["status"],
-        tags=_card_tags(card, "teacher"),
-        params=_flatten("teacher", spec.model_dump(mode="json", exclude=unused)),
-        points=(*_curves(content.teacher_curve), *_results(card)),
-        datasets=tuple(_uses(content.root, {"train": "train"})),
-        files=_existing({name: folder / name for name in ("run.json", "metrics.jsonl")}),
-        **_times(folder / "run.json", card.get("seconds")),
-    )
+    if card is not None:
+        curves = content.teacher_curve
+        yield teacher_record(content.experiment, content.root, card, curves)
 
 
-def _baselines(content: ReportContent) -> Iterator[RunRecord]:
+def _baselines(
+    content: ReportContent, scores: Mapping[tuple[str, int], ImageScores]
+) -> Iterator[RunRecord]:
     for name in content.baselines:
         means = {(d, m): mean.mean for (d, upscaler, m), mean in content.means.items()
                  if upscaler == name}  # fmt: skip
         if not means:
             continue
-        cost = content.costs.get(name)
         folder = content.root / "evaluations" / name
-        scores = [folder / f"{dataset.name}.parquet" for dataset in content.datasets]
-        tags = {"tadsr.missing": _missing(content, means),
-                "tadsr.unverified": _unverified(content), **_model_tags(content, name),
-                **cost_tags(cost)}  # fmt: skip
-        yield RunRecord(
+        stored = [folder / f"{dataset.name}.parquet" for dataset in content.datasets]
+        record = RunRecord(
             key=name,
             name=name,
             kind="baseline",
             status="done",
-            tags=_filled(tags),
+            tags=filled({"tadsr.variant": name, **_model_tags(content, name)}),
             params={"variant": name},
-            points=(*_scores(content, means), *cost_points(cost)),
-            datasets=tuple(_uses(content.root, _tests(means))),
-            files=_evaluation_files(content, name),
-            **_times(max((p for p in scores if p.is_file()), key=_mtime, default=folder), 0.0),
+            **times(max((p for p in stored if p.is_file()), key=_mtime, default=folder), 0.0),
+        )
+        cost = content.costs.get(name)
+        measured = _measured(content, record, name, means, scores.get((name, -1), {}))
+        yield replace(
+            measured,
+            points=(*measured.points, *cost_points(cost)),
+            tags={**measured.tags, **filled(cost_tags(cost))},
         )
 
 
@@ -159,105 +163,63 @@ def _model_tags(content: ReportContent, name: str) -> dict[str, str]:
     """What a model beside the students is."""
     entry: Mapping[str, Any] = next((e for e in content.models if e["name"] == name), {})
     return {
-        "mlflow.note.content": what_it_is(content, name),
+        NOTE: what_it_is(content, name),
         "tadsr.architecture": architecture(entry),
         "tadsr.model_content": digests(entry),
     }
 
 
-def _students(content: ReportContent) -> Iterator[RunRecord]:
+def _students(
+    content: ReportContent, scores: Mapping[tuple[str, int], ImageScores]
+) -> Iterator[RunRecord]:
     for cell in content.cells:
-        place = f"students/{cell.name}"
-        card = content.runs.get(place)
+        card = content.runs.get(f"students/{cell.name}")
         if card is None:
             continue
-        finished = card["status"] == "done"
-        cost = content.costs.get(STUDENTS) if finished else None
-        means = {(d, m): value for (v, s, d, m), value in content.seed_means.items()
-                 if finished and (v, s) == (cell.variant, cell.seed)}  # fmt: skip
-        folder = content.root / place
-        curves = content.curves[cell.variant, cell.seed]
-        own = ("run.json", "metrics.jsonl", "validation.json")
-        files = _existing({name: folder / name for name in own})
-        note = content.experiment.variants[cell.variant].description
-        tags = {"tadsr.missing": _missing(content, means) if finished else "",
-                "tadsr.unverified": _unverified(content) if finished else "",
-                "tadsr.variant": cell.variant, "mlflow.note.content": note,
-                **cost_tags(cost)}  # fmt: skip
-        yield RunRecord(
-            key=cell.name,
-            name=cell.name,
-            kind="student",
-            status=card["status"],
-            tags=_card_tags(card, place) | _filled(tags),
-            params=_student_params(content, cell.variant, cell.seed),
-            points=(
-                *_curves(curves),
-                *_results(card),
-                *_scores(content, means),
-                *cost_points(cost),
-            ),
-            datasets=tuple(_uses(content.root, {"train": "train", **_tests(means)})),
-            files=files | (_evaluation_files(content, cell.name) if means else {}),
-            **_times(folder / "run.json", card.get("seconds")),
+        place = (cell.variant, cell.seed)
+        record = student_record(
+            content.experiment, content.root, place, card, content.curves[place]
         )
+        if card["status"] == "done":
+            means = {(d, m): value for (v, s, d, m), value in content.seed_means.items()
+                     if (v, s) == place}  # fmt: skip
+            cost = content.costs.get(STUDENTS)
+            record = _measured(content, record, cell.name, means, scores.get(place, {}))
+            record = replace(
+                record,
+                points=(*record.points, *cost_points(cost)),
+                tags={**record.tags, **filled(cost_tags(cost))},
+            )
+        yield record
 
 
-def _student_params(content: ReportContent, variant: str, seed: int) -> dict[str, str]:
-    """Settings under the dotted keys of experiment files; of a switched-off loss its weight."""
-    cell = content.experiment.cell(variant, seed)
-    settings = cell.student.model_dump(mode="json")
-    custom = settings["losses"].pop("custom")
-    settings["losses"] = {**_switched(settings["losses"]), "custom": _switched(custom)}
-    return {
-        "variant": variant,
-        "seed": str(seed),
-        **_flatten("student", settings),
-        **_flatten("targets", cell.targets.model_dump(mode="json")),
-    }
-
-
-def _switched(losses: Mapping[str, Any]) -> dict[str, Any]:
-    return {n: s if s["weight"] else {"weight": s["weight"]} for n, s in losses.items()}
-
-
-def _flatten(key: str, value: Any) -> dict[str, str]:
-    if isinstance(value, Mapping):
-        return {k: v for name in value for k, v in _flatten(f"{key}.{name}", value[name]).items()}
-    return {key: value if isinstance(value, str) else json.dumps(value)}
-
-
-def _card_tags(card: Mapping[str, Any], folder: str) -> dict[str, str]:
-    """What identifies a run folder: its recipe, its weights, where they lie."""
-    return _filled({
-        "tadsr.digest": card.get("recipe_digest"),
-        "tadsr.model": f"{folder}/model" if card["status"] == "done" else "",
-        "tadsr.model_content": card.get("content"),
-        "tadsr.message": str(card.get("message") or "")[:MESSAGE_LIMIT],
-    })  # fmt: skip
-
-
-def _curves(curves: Mapping[str, Series]) -> Iterator[Point]:
-    for name, series in curves.items():
-        for images, value in series:
-            yield Point(name, int(images), value)
-
-
-def _results(card: Mapping[str, Any]) -> Iterator[Point]:
-    """Scalar results of a run card as `final/<name>`, a name no curve has.
-
-    A single value stands at 0 images: MLflow then draws bars instead of a line of one point.
-    """
-    numbers = {**(card.get("results") or {}), "seconds": card.get("seconds")}
-    for name, value in sorted(numbers.items()):
-        if isinstance(value, int | float) and math.isfinite(value):
-            yield Point(f"final/{name}", 0, float(value))
+def _measured(
+    content: ReportContent,
+    record: RunRecord,
+    upscaler: str,
+    means: Mapping[tuple[str, str], float],
+    scores: ImageScores,
+) -> RunRecord:
+    """`record` with what was measured on the test sets, as far as there is anything."""
+    tags = {"tadsr.missing": _missing(content, means), "tadsr.unverified": _unverified(content)}
+    tested = {dataset: "test" for dataset, _ in sorted(means)}
+    titles = {spec.id: _heading(content, spec.id) for spec in content.metrics
+              if any(spec.id in values for values in scores.values())}  # fmt: skip
+    return replace(
+        record,
+        tags={**record.tags, **filled(tags)},
+        points=(*record.points, *_scores(content, means)),
+        datasets=(*record.datasets, *uses(content.root, tested)),
+        files={**record.files, **(evaluation_files(content, upscaler) if means else {})},
+        tables=scores_table(scores, titles),
+        images=grid_images(content, upscaler) if means else {},
+    )
 
 
 def _scores(content: ReportContent, means: Mapping[tuple[str, str], float]) -> Iterator[Point]:
     for (dataset, metric), value in sorted(means.items()):
         if math.isfinite(value):
-            yield Point(_shown(content, dataset, metric), 0, value)
+            yield Point(_shown(content, dataset, metric), 0, value, dataset)
 
 
 def _unverified(content: ReportContent) -> str:
@@ -276,46 +238,5 @@ def _missing(content: ReportContent, means: Mapping[tuple[str, str], float]) -> 
     return ", ".join(sorted(absent))
 
 
-def _tests(means: Mapping[tuple[str, str], float]) -> dict[str, str]:
-    return {dataset: "test" for dataset, _ in sorted(means)}
-
-
-def _uses(root: Path, contexts: Mapping[str, str]) -> Iterator[DatasetUse]:
-    cells = read_optional(root / "jobs" / "data.json", {}).get("cells", {})
-    for name, context in contexts.items():
-        if name in cells:
-            yield DatasetUse(name, cells[name]["content"], context)
-
-
-def _evaluation_files(content: ReportContent, upscaler: str) -> dict[str, Path]:
-    """Per-image scores, and the first images of each test set under the same path in each run."""
-    files: dict[str, Path] = {}
-    folder = content.root / "evaluations" / upscaler
-    for dataset in content.experiment.data.test:
-        files[f"scores/{dataset}.parquet"] = folder / f"{dataset}.parquet"
-        for path in sorted((folder / dataset).glob("*.png"))[:IMAGES_PER_SET]:
-            files[f"images/{dataset}/{path.name}"] = path
-    return _existing(files)
-
-
-def _files(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.rglob("*"))
-            if path.is_file() and not path.name.startswith(TEMPORARY_PREFIX)]  # fmt: skip
-
-
-def _existing(files: Mapping[str, Path]) -> dict[str, Path]:
-    return {place: path for place, path in files.items() if path.is_file()}
-
-
-def _filled(tags: Mapping[str, str | None]) -> dict[str, str]:
-    return {name: value for name, value in tags.items() if value}
-
-
 def _mtime(path: Path) -> float:
     return path.stat().st_mtime if path.exists() else 0.0
-
-
-def _times(path: Path, seconds: float | None) -> dict[str, int]:
-    """Begin and end of the work whose last file is `path`, in milliseconds since 1970."""
-    ended = int(_mtime(path) * 1000)
-    return {"started_ms": ended - int(1000 * (seconds or 0.0)), "ended_ms": ended}

@@ -17,6 +17,8 @@ class Point:
     metric: str
     images: int
     value: float
+    dataset: str = ""
+    """The test set it was measured on; empty for what belongs to no test set."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,10 @@ class RunRecord:
     datasets: tuple[DatasetUse, ...] = ()
     files: Mapping[str, Path] = field(default_factory=dict)
     """Artefact path to the file it is a copy of."""
+    tables: Mapping[str, str] = field(default_factory=dict)
+    """Artefact path to a table as MLflow's `log_table` writes it (JSON, orient "split")."""
+    images: Mapping[str, Path] = field(default_factory=dict)
+    """Name in MLflow's image grid to a PNG file; the same picture has the same name in each run."""
     started_ms: int = 0
     ended_ms: int = 0
 
@@ -54,10 +60,11 @@ class RunRecord:
     def content(self) -> str:
         """sha256 over all that is published but the times, which are those of files."""
         shown = [self.key, self.name, self.kind, self.status, self.tags, self.params]
-        points = [[point.metric, point.images, repr(point.value)] for point in self.points]
+        points = [[p.metric, p.images, repr(p.value), p.dataset] for p in self.points]
         datasets = [[use.name, use.content, use.context] for use in self.datasets]
         files = {place: sha256_file(path) for place, path in self.files.items()}
-        return digest_json([*shown, points, datasets, files])
+        images = {name: sha256_file(path) for name, path in self.images.items()}
+        return digest_json([*shown, points, datasets, files, dict(self.tables), images])
 
 
 @dataclass(frozen=True)

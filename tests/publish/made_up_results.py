@@ -13,6 +13,8 @@ from tadsr.compare import Comparison, Summary, compare, summarize, to_frame
 from tadsr.config import Experiment
 from tadsr.config.loading import freeze
 from tadsr.files import write_json, write_text
+from tadsr.plan import Plan
+from tadsr.plan.receipts import write_receipt
 
 NAME = "small"
 SETTINGS: dict[str, Any] = {
@@ -70,13 +72,16 @@ def make_results(root: Path) -> None:
                 _evaluation(root / "evaluations" / (name if seed < 0 else f"{name}/seed-{seed}"))
     columns = ["variant", "seed", "dataset", "image", "metric", "value"]
     write_comparison(root, pd.DataFrame(rows, columns=columns))
-    _run(root / "teacher", "done", {"val/single_step_mse": 0.02})
+    plan = Plan(experiment, root)
+    write_training(plan, "teacher", "done", results={"val/single_step_mse": 0.02})
     for cell in experiment.cells():
-        lost = (cell.variant, cell.seed) == DIVERGED
-        _run(root / "students" / cell.name, "diverged" if lost else "done", {"val_mse": 0.01})
+        status = "diverged" if (cell.variant, cell.seed) == DIVERGED else "done"
+        write_training(plan, f"students/{cell.name}", status)
     write_text(root / "report" / "index.html", "<h1>report</h1>")
     write_text(root / "report" / "figures" / "effects.svg", "<svg/>")
     write_text(root / "report" / "tables" / "main-photos.md", "| a | b |\n|---|---|\n| 1 | 2 |\n")
+    write_text(root / "report" / "tables" / "main-photos.csv", "model,lpips\nfull,0.3\nother,\n")
+    write_text(root / "report" / "images" / "a.png", "loaded by the page on demand")
 
 
 def _evaluation(folder: Path) -> None:
@@ -86,12 +91,32 @@ def _evaluation(folder: Path) -> None:
         Image.new("RGB", (8, 8), (40 * index, 80, 120)).save(folder / "photos" / f"{image}.png")
 
 
-def _run(folder: Path, status: str, results: dict[str, float]) -> None:
+def write_training(
+    plan: Plan,
+    name: str,
+    status: str,
+    *,
+    points: int = 4,
+    scale: float = 1.0,
+    results: dict[str, float] | None = None,
+) -> None:
+    """The folder of a training that got as far as `points` lines of its curves."""
+    folder = plan.root / name
     done = status == "done"
-    card = {"status": status, "recipe_digest": "ab" * 32, "content": "cd" * 32, "seconds": 9.0,
-            "results": results if done else {},
-            "message": "" if done else "loss became nan"}  # fmt: skip
-    write_json(folder / "run.json", card)
-    lines = [{"images": 8 * i, "loss/regression": 1 / i, "val/mse": None if i == 2 else 0.5}
-             for i in range(1, 5)]  # fmt: skip
+    card = {"status": status, "recipe_digest": plan.recipe_digest(name), "seconds": 9.0,
+            "content": "cd" * 32 if status != "running" else None,
+            "results": (results or {"val_mse": 0.01}) if done else {},
+            "message": "loss became nan" if status == "diverged" else ""}  # fmt: skip
+    lines = [{"images": 8 * i, "loss/regression": scale / i, "val/mse": None if i == 2 else 0.5}
+             for i in range(1, points + 1)]  # fmt: skip
     write_text(folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    write_json(folder / "run.json", card)
+
+
+def write_receipts(plan: Plan) -> None:
+    """Those of every job up to the report, as if `tadsr run` had been through."""
+    for job in plan.jobs.values():
+        if job.id not in ("data", "publish"):
+            write_receipt(plan, job.id, {})
+    data = json.loads((plan.root / "jobs" / "data.json").read_text(encoding="utf-8"))
+    write_receipt(plan, "data", data["cells"])

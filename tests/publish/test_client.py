@@ -83,9 +83,11 @@ def test_everything_is_there(plan: Plan) -> None:
     assert [(p.step, p.value) for p in curve] == [(8, 1.0), (16, 0.5), (24, 1 / 3), (32, 0.25)]
     used = {(entry.dataset.name, entry.tags[0].value) for entry in student.inputs.dataset_inputs}
     assert used == {("train", "train"), ("photos", "test")}
+    pictures = [f"images/photos~{name}+step+0+timestamp+0+tadsr{end}" for name in "ab"
+                for end in ("+compressed.webp", ".png")]  # fmt: skip
     assert artifacts(client, student.info.run_id) == [
-        "images/photos/a.png", "images/photos/b.png", "metrics.jsonl", "run.json",
-        "scores/photos.parquet"]  # fmt: skip
+        *pictures, "metrics.jsonl", "run.json", "scores/photos.parquet", "tables/scores.json",
+    ]  # fmt: skip
     assert runs["no_gan/seed-1"].info.status == "KILLED"
     assert runs["no_gan/seed-1"].data.tags["tadsr.status"] == "diverged"
     assert "report/index.html" in artifacts(client, parent.info.run_id)
@@ -122,7 +124,7 @@ def test_only_what_changed_is_made_again(plan: Plan) -> None:
     assert page.read_text() == "<h1>new</h1>"
 
 
-@pytest.mark.parametrize("call", ["log_batch", "log_artifact", "set_terminated"])
+@pytest.mark.parametrize("call", ["log_batch", "log_artifacts", "set_terminated"])
 def test_cut_short_and_done_again(plan: Plan, call: str, monkeypatch: pytest.MonkeyPatch) -> None:
     real: Callable[..., Any] = getattr(MlflowClient, call)
     calls = 0
@@ -198,7 +200,7 @@ def test_values_that_are_not_finite_are_refused(plan: Plan) -> None:
     child = RunRecord("a", "a", "student", "done", {}, points=(Point("m", 8, float("inf")),))
     board = Leaderboard("m", True, ())
     with pytest.raises(TadsrError, match="a: m at 8 images is inf"):
-        publish_records(NAME, parent, [child], board, plan.root.parent)
+        publish_records(NAME, parent, [child], board, plan.root)
 
 
 def test_a_server_that_is_down_is_one_line(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from made_up_results import IMAGES, score
 
 from tadsr.evaluation.cost_records import CostRecord
 from tadsr.plan import Plan
+from tadsr.publish.artefacts import grid_name
 from tadsr.publish.mapping import leaderboard, map_experiment
 from tadsr.publish.records import RunRecord
 from tadsr.report.content import ReportContent, gather
@@ -100,16 +102,51 @@ def test_what_is_missing_is_named_and_has_no_value(records: dict[str, RunRecord]
 
 
 def test_images_have_the_same_place_in_each_run(records: dict[str, RunRecord]) -> None:
-    places = ["images/photos/a.png", "images/photos/b.png", "scores/photos.parquet"]
     for key in ("bicubic", "teacher-1", "full/seed-0", "no_gan/seed-0"):
-        assert [p for p in sorted(records[key].files) if p.split("/")[0] in ("images", "scores")] \
-            == places  # fmt: skip
+        assert list(records[key].images) == ["photos/a", "photos/b"]
+        assert "scores/photos.parquet" in records[key].files
+    assert not records["no_gan/seed-1"].images  # diverged
+
+
+def test_names_of_pictures_are_in_letters_that_mlflow_allows_and_stay_apart() -> None:
+    assert grid_name("set5", "img_001.x 2") == "set5/img_001.x 2"
+    odd = [grid_name("set5", name) for name in ("a+b", "a#b", "a_b", "ä~b", "50%")]
+    assert len(set(odd)) == len(odd)
+    for name in odd:
+        assert re.fullmatch(r"[a-zA-Z0-9_\-./ ]+", name)  # MlflowClient.log_image's own rule
+
+
+def test_scores_of_images_are_a_table_with_a_line_per_image(records: dict[str, RunRecord]) -> None:
+    table = json.loads(records["full/seed-1"].tables["tables/scores.json"])
+    assert table["columns"] == ["image", "lpips", "dataset"]
+    assert table["data"] == [[f"photos/{image}", score("full", 1, image), "photos"]
+                             for image in IMAGES]  # fmt: skip
+    assert not records["no_gan/seed-1"].tables
+
+
+def test_scores_belong_to_their_test_set(records: dict[str, RunRecord]) -> None:
+    for key in ("bicubic", "full/seed-0"):
+        sets = {point.metric: point.dataset for point in records[key].points}
+        assert sets["photos/lpips"] == "photos"
+        assert {name for name, dataset in sets.items() if dataset} == {"photos/lpips"}
+
+
+def test_runs_can_be_found_by_variant_seed_and_digest(
+    records: dict[str, RunRecord], plan: Plan
+) -> None:
+    tags = records["full/seed-1"].tags
+    assert (tags["tadsr.variant"], tags["tadsr.seed"]) == ("full", "1")
+    assert tags["tadsr.digest"] == plan.recipe_digest("students/full/seed-1")
+    assert records["bicubic"].tags["tadsr.variant"] == "bicubic"
 
 
 def test_the_parent_carries_report_and_words(records: dict[str, RunRecord]) -> None:
     parent = records["experiment"]
     assert {"report/index.html", "report/figures/effects.svg", "report/tables/main-photos.md",
             "comparison/scores.parquet", "experiment.json"} <= set(parent.files)  # fmt: skip
+    assert "report/images/a.png" not in parent.files  # the page could not load it there
+    assert json.loads(parent.tables["tables/main-photos.json"]) == {
+        "columns": ["model", "lpips"], "data": [["full", 0.3], ["other", None]]}  # fmt: skip
     assert "| 1 | 2 |" in parent.tags["mlflow.note.content"]
     assert "no_gan" in parent.tags["mlflow.note.content"]
 
