@@ -1,6 +1,4 @@
 // The comparer: any two models on any image, with the scores of both.
-const PAGE_CAN_LOAD = ["file:", "http:", "https:"].includes(location.protocol);
-
 function readJson(id) {
   return JSON.parse(document.getElementById(id).textContent);
 }
@@ -80,7 +78,7 @@ function setUpComparer(box) {
       "beside the page: pass the whole report folder on, not the page alone.");
     if (lacks.includes(i)) say("no image was saved.");
     else if (inside) say(""), target.src = `data:image/png;base64,${inside}`;
-    else if (PAGE_CAN_LOAD) say(""), target.src = address;
+    else if (HAS_ADDRESS) say(""), target.src = address;
     else target.onerror();
   }
   function showScores() {

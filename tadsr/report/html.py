@@ -41,7 +41,7 @@ from tadsr.report.wording import (
     reproduce,
 )
 
-SCRIPTS = ("tables.js", "viewer.js", "comparer.js")
+SCRIPTS = ("frame.js", "tables.js", "viewer.js", "comparer.js")
 STYLES = ("report.css", "comparer.css")
 DATA_HERE = Markup("<!--data of the comparer-->")
 """Where the images go in once it is known how large the page is without them; being a comment, no
