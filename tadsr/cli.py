@@ -30,6 +30,7 @@ COMMANDS = {
     "compare": "stage: statistics and verdicts",
     "report": "stage: tables, figures and the HTML page",
     "publish": "stage: write everything to MLflow",
+    "verify": "every digest from the experiment file to the figures, computed again",
     "upscale": "pictures of your own, enlarged with a trained model",
 }
 """In the order of the data's way."""

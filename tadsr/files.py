@@ -18,6 +18,7 @@ from typing import Any
 from tadsr.errors import LockedError, TadsrError
 
 TEMPORARY_PREFIX = ".tmp-"
+CHECKSUM = "checksum"
 
 
 @contextmanager
@@ -98,22 +99,40 @@ def digest_json(value: Any) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
+def with_checksum(value: dict[str, Any]) -> dict[str, Any]:
+    """`value` with the digest of all its other entries under `checksum`.
+
+    For files that tell of others: a flipped byte in them must not accuse those.
+    """
+    rest = {key: entry for key, entry in value.items() if key != CHECKSUM}
+    return {**rest, CHECKSUM: digest_json(rest)}
+
+
+def checksum_holds(value: dict[str, Any]) -> bool | None:
+    """Whether a value still is what `with_checksum` gave; None if it never had a checksum."""
+    return None if CHECKSUM not in value else with_checksum(value) == value
+
+
 def sha256_file(path: Path | str) -> str:
     """sha256 (hex) of a file's bytes."""
     with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def digest_files(folder: Path | str, patterns: tuple[str, ...] = ("*",)) -> str:
-    """One sha256 over the relative names and bytes of the files of `folder` that match."""
+def list_files(folder: Path | str, patterns: tuple[str, ...] = ("*",)) -> dict[str, str]:
+    """Relative name to sha256 (hex) of the files below `folder` that match, sorted."""
     folder = Path(folder)
-    names = {p for pattern in patterns for p in folder.rglob(pattern) if p.is_file()}
-    listing = {
+    paths = {p for pattern in patterns for p in folder.rglob(pattern) if p.is_file()}
+    return {
         p.relative_to(folder).as_posix(): sha256_file(p)
-        for p in names
+        for p in sorted(paths)
         if not p.name.startswith(TEMPORARY_PREFIX)
     }
-    return digest_json(listing)
+
+
+def digest_files(folder: Path | str, patterns: tuple[str, ...] = ("*",)) -> str:
+    """One sha256 over the relative names and bytes of the files of `folder` that match."""
+    return digest_json(list_files(folder, patterns))
 
 
 def is_locked(path: Path | str) -> bool:

@@ -56,6 +56,8 @@ class JobContext:
     job: Job
     progress: Progress
     cells: dict[str, dict[str, str]] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    """Of what the bytes of a rendering depend on, for the receipt."""
     startup: float = 0.0
 
     def work_begins(self) -> None:
@@ -114,7 +116,7 @@ def job_context(plan: Plan, job: Job) -> Iterator[JobContext]:
         raise
     finally:
         progress.path.unlink(missing_ok=True)
-    write_receipt(plan, job.id, context.cells)
+    write_receipt(plan, job.id, context.cells, context.versions)
     wall = started + time.monotonic() - begun
     timing = {"seconds": round(wall, 2), "startup": round(context.startup or started, 2)}
     write_json(plan.log(job.id).with_suffix(".time.json"), timing)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,14 +11,18 @@ from typing import TYPE_CHECKING, Any
 from tadsr.commands.common import add_job_arguments, job_context, load_plan, selected_jobs
 from tadsr.commands.costs import gather_costs
 from tadsr.commands.upscalers import describe_models
+from tadsr.commands.versions import rendering_versions
 from tadsr.files import atomic_path, write_json
 from tadsr.metrics.card import is_unverified
 from tadsr.plan import Plan
-from tadsr.plan.artefacts import comparison_content
+from tadsr.plan.artefacts import comparison_files
 from tadsr.plan.receipts import current_card
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Belongs = Callable[["Plan", dict[str, Any], dict[tuple[str, str], str]], bool]
+"""See `is_current`."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,12 +41,17 @@ def run(args: argparse.Namespace) -> int:
     for job in selected_jobs(plan, args, "compare"):
         with job_context(plan, job) as context:
             folder = compare_all(plan)
-            context.record("compare", "done", comparison_content(folder))
+            for name, digest in comparison_files(folder).items():
+                context.record(name, "done", digest)
+            context.versions = rendering_versions()
     return 0
 
 
-def compare_all(plan: Plan) -> Path:
-    """Gather every score that belongs to the experiment and write comparison/."""
+def compare_all(plan: Plan, belongs: Belongs | None = None) -> Path:
+    """Gather every score that belongs to the experiment and write comparison/.
+
+    `belongs` says which do: by default those of the models and images of now.
+    """
     from tadsr.evaluation.scores import gather
 
     experiment = plan.experiment
@@ -52,8 +61,9 @@ def compare_all(plan: Plan) -> Path:
     students = [f"{c['variant']}/seed-{c['seed']}" for c in cells if c["status"] == "done"]
     upscalers = [*experiment.evaluation.models, *students]
     scored: dict[tuple[str, str], str] = {}
+    accept = belongs or is_current
     gathered = gather(plan.root, list(experiment.data.test), upscalers,
-                      accept=lambda identity: is_current(plan, identity, scored))  # fmt: skip
+                      accept=lambda identity: accept(plan, identity, scored))  # fmt: skip
     mark_unscored(plan, cells, scored)
     write_parquet(folder / "scores.parquet", gathered.frame)
     write_json(folder / "cards.json", gathered.cards)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 
 from tadsr.commands.common import add_job_arguments, job_context, load_plan, selected_jobs
+from tadsr.commands.versions import rendering_versions
+from tadsr.plan.artefacts import report_files
 from tadsr.plan.receipts import fresh_jobs
 
 
@@ -33,6 +35,9 @@ def run(args: argparse.Namespace) -> int:
             with job_context(plan, job) as context:
                 context.work_begins()
                 page = build_report(plan.experiment, plan.root)
+                for name, digest in report_files(page.parent).items():
+                    context.record(name, "done", digest)
+                context.versions = rendering_versions()
     print(main_tables_text(plan.root, plan.experiment))
     print(f"report: {page}")
     return 0

@@ -25,7 +25,6 @@ from tadsr.files import (
     write_json,
 )
 from tadsr.plan import Job, Plan
-from tadsr.plan.artefacts import comparison_content
 from tadsr.plan.receipts import fresh_jobs, read_receipt
 from tadsr.plan.sources import absence
 from tadsr.plan.status import failure_of
@@ -196,9 +195,11 @@ def stale_jobs(plan: Plan) -> list[str]:
 
 def agrees_with_disk(plan: Plan, job: Job) -> bool:
     """Whether a job's receipt says what is there now."""
-    if job.stage in ("report", "publish"):
+    if job.stage == "publish":
         return True
     cells = read_receipt(plan, job.id)["cells"]
+    if job.stage == "report" and not cells:
+        return False  # of a version that noted no files
     if job.stage == "weights":
         state = weights_state(plan)
         return bool(cells == {n: {"status": s, "content": d} for n, (s, d) in state.items()})
@@ -207,8 +208,9 @@ def agrees_with_disk(plan: Plan, job: Job) -> bool:
 
 def cell_content(plan: Plan, stage: str, cell: str) -> str | None:
     """The content digest of a cell as it is on disk now."""
-    if stage == "compare":
-        return comparison_content(plan.root / "comparison")
+    if stage in ("compare", "report"):
+        file = plan.root / {"compare": "comparison", "report": "report"}[stage] / cell
+        return sha256_file(file) if file.is_file() else None
     if stage == "evaluate":
         upscaler, _, dataset = cell.partition("@")
         scores = plan.evaluation(upscaler) / f"{dataset}.parquet"

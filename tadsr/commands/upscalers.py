@@ -31,8 +31,10 @@ def has_diverged(plan: Plan, name: str) -> bool:
     return card is not None and card["status"] == "diverged"
 
 
-def upscaler_content(plan: Plan, name: str, dataset: str) -> str:
+def upscaler_content(plan: Plan, name: str, dataset: str, *, note: bool = True) -> str:
     """Content digest of what an upscaler's images of a test set are made from.
+
+    `note` lets it remember digests that take a while below the results folder.
 
     Raises:
         TadsrError: it is not there, or not with the settings of now.
@@ -50,14 +52,14 @@ def upscaler_content(plan: Plan, name: str, dataset: str) -> str:
         case "checkpoint":
             return sha256_file(source_of(plan, name))
         case "images":
-            return images_content(plan, name, dataset)
+            return images_content(plan, name, dataset, note=note)
         case "teacher":
             return content_of(plan, "teacher")
         case "student":
             return "diverged" if has_diverged(plan, name) else content_of(plan, f"students/{name}")
 
 
-def images_content(plan: Plan, name: str, dataset: str) -> str:
+def images_content(plan: Plan, name: str, dataset: str, *, note: bool = True) -> str:
     """Digest of the pixels of a model's finished images of a test set.
 
     Decoding takes a while, so it is remembered by names, sizes and times of the files.
@@ -73,7 +75,8 @@ def images_content(plan: Plan, name: str, dataset: str) -> str:
         folder = plan.dataset(dataset)
         content = finished_content(find_finished(place, folder), folder, plan.experiment.data.scale)
         known = {"stamp": stamp, "content": content}
-        write_json(memory, known)
+        if note:
+            write_json(memory, known)
     return str(known["content"])
 
 

@@ -9,6 +9,7 @@ HR that came from a file of one channel is stored with one channel.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -99,20 +100,63 @@ def dataset_content(folder: Path | str) -> str:
     return digest_json([[str(part) for part in row] for row in rows])
 
 
+@dataclass(frozen=True)
+class Stored:
+    """An image that a manifest tells of."""
+
+    path: Path
+    digest: str
+    """Of its pixels; of its file for a training image that stays where it is."""
+    in_place: bool
+
+    def found(self) -> str:
+        """The same digest of what is there now.
+
+        Raises:
+            DataError: it is not there, or no image.
+        """
+        if not self.in_place:
+            return pixel_digest(read_rgb(self.path))
+        if not self.path.is_file():
+            raise DataError(f"{self.path}: is not there")
+        return sha256_file(self.path)
+
+
+def stored_images(folder: Path | str) -> list[Stored]:
+    """Every image of a data set, HR and LR, with the digest that its manifest has."""
+    found = []
+    for row in read_manifest(folder).to_dict("records"):
+        for kind in ("hr", "lr"):
+            in_place = Path(row[kind]).is_absolute()
+            digest = row[f"{kind}_file_sha256" if in_place else f"{kind}_sha256"]
+            if row[kind]:
+                found.append(Stored(Path(folder) / row[kind], digest, in_place))
+    return found
+
+
 def verify_dataset(folder: Path | str) -> str:
     """Read every image and compare it with the manifest; return `dataset_content`.
 
     Raises:
         CorruptionError: an image is missing, damaged or not the one of the manifest.
     """
-    folder = Path(folder)
-    for row in read_manifest(folder).to_dict("records"):
-        for kind in ("hr", "lr"):
-            if row[kind] and Path(row[kind]).is_absolute():
-                _verify_file(Path(row[kind]), row[f"{kind}_file_sha256"])
-            elif row[kind]:
-                _verify_image(folder / row[kind], row[f"{kind}_sha256"])
+    for image in stored_images(folder):
+        try:
+            found = image.found()
+        except DataError as error:
+            raise CorruptionError(f"{error}; {_remedy(image)}") from error
+        if found != image.digest:
+            raise CorruptionError(
+                f"{image.path}: {'file' if image.in_place else 'pixels'} {found[:8]} are not "
+                f"those of its manifest ({image.digest[:8]}); {_remedy(image)}"
+            )
     return dataset_content(folder)
+
+
+def _remedy(image: Stored) -> str:
+    if image.in_place:
+        return "put the training image back, or delete the data set's folder and run `tadsr data`"
+    return "delete the data set's folder and run `tadsr data`"
 
 
 def shared_images(train: Path | str, other: Path | str) -> list[str]:
@@ -133,28 +177,6 @@ def pixel_digest(pixels: RGB8) -> str:
     digest = hashlib.sha256(f"{pixels.shape[0]}x{pixels.shape[1]}x3 ".encode())
     digest.update(np.ascontiguousarray(pixels).tobytes())
     return digest.hexdigest()
-
-
-def _verify_file(path: Path, expected: str) -> None:
-    """Compare a training image that stays where it is with the file the manifest was made from."""
-    if not path.is_file():
-        raise CorruptionError(f"{path}: the training image is gone; put it back")
-    if sha256_file(path) != expected:
-        raise CorruptionError(
-            f"{path}: is not the file that its manifest was made from; `tadsr data` looks again"
-        )
-
-
-def _verify_image(path: Path, expected: str) -> None:
-    try:
-        found = pixel_digest(read_rgb(path))
-    except DataError as error:
-        raise CorruptionError(f"{error}; `tadsr data` makes it again") from error
-    if found != expected:
-        raise CorruptionError(
-            f"{path}: pixels {found[:8]} are not those of its manifest ({expected[:8]}); "
-            "`tadsr data` makes it again"
-        )
 
 
 def _store(folder: Path, name: str, pixels: RGB8, *, grey: bool) -> None:

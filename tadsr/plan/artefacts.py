@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tadsr.files import digest_files
+from tadsr.files import digest_files, list_files
 
 
 def model_content(folder: Path) -> str:
@@ -22,6 +22,11 @@ def pool_content(folder: Path) -> str:
     return digest_files(folder, ("*.safetensors",))
 
 
-def comparison_content(folder: Path) -> str:
-    """Digest of a comparison: its numbers and cards, without what things cost."""
-    return digest_files(folder, ("*.parquet", "alarms.json", "cards.json", "missing.json"))
+def comparison_files(folder: Path) -> dict[str, str]:
+    """Digest of each file of a comparison: its numbers and cards, without what things cost."""
+    return list_files(folder, ("*.parquet", "alarms.json", "cards.json", "missing.json"))
+
+
+def report_files(folder: Path) -> dict[str, str]:
+    """Digest of each file of a report: the page, figures, tables, and what lies with them."""
+    return list_files(folder)

@@ -6,20 +6,28 @@ from pathlib import Path
 from typing import Any
 
 from tadsr.errors import TadsrError
-from tadsr.files import read_json, write_json
+from tadsr.files import read_json, with_checksum, write_json
 from tadsr.plan.jobs import Plan
 from tadsr.runs.folder import read_card
 
 
-def write_receipt(plan: Plan, job_id: str, cells: dict[str, dict[str, str]]) -> None:
+def write_receipt(
+    plan: Plan,
+    job_id: str,
+    cells: dict[str, dict[str, str]],
+    versions: dict[str, str] | None = None,
+) -> None:
     """Write a job's receipt: its recipe digest, and per cell its status and content digest.
 
     It holds no times and no hosts: the same work gives the same bytes, and an equal receipt
-    stops the propagation of a change.
+    stops the propagation of a change. `versions` are those of what the bytes of a rendering
+    depend on, so that another version is not taken for a damage.
     """
     job = plan.jobs[job_id]
     receipt = {"stage": job.stage, "job": job.name, "recipe": job.digest, "cells": cells}
-    write_json(plan.receipt(job_id), receipt)
+    if versions:
+        receipt["versions"] = versions
+    write_json(plan.receipt(job_id), with_checksum(receipt))
 
 
 def read_receipt(plan: Plan, job_id: str) -> dict[str, Any]:

@@ -46,7 +46,7 @@ STYLES = ("report.css", "comparer.css")
 DATA_HERE = Markup("<!--data of the comparer-->")
 """Where the images go in once it is known how large the page is without them; being a comment, no
 text that was escaped can be equal to it."""
-HIDDEN = ("recipe", "command", "key")
+HIDDEN = ("recipe", "command", "key", "files", "checksum")
 """Entries of a run card that the page leaves out: long, or told elsewhere."""
 
 

@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from tadsr.errors import CorruptionError
-from tadsr.files import Lock, digest_json, read_json, remove_leftovers, write_json
+from tadsr.files import (
+    TEMPORARY_PREFIX,
+    Lock,
+    digest_json,
+    read_json,
+    remove_leftovers,
+    sha256_file,
+    with_checksum,
+    write_json,
+)
 from tadsr.runs import team
 from tadsr.runs.environment import describe_environment
 
@@ -96,7 +105,10 @@ class Run:
     def finish(
         self, status: str, content: str, *, results: dict[str, Any] | None = None, message: str = ""
     ) -> None:
-        """Write the final card: `done` or `diverged`, the content digest, scalar results."""
+        """Write the final card: `done` or `diverged`, the content digest, scalar results.
+
+        It has the digest of each file beside it, and a checksum of its own.
+        """
         seconds = self.card.get("seconds", 0.0) + time.monotonic() - self._started
         self.card = {
             **self.card,
@@ -107,7 +119,22 @@ class Run:
             "seconds": round(seconds, 2),
         }
         if team.is_main():
+            files = {name: sha256_file(self.folder / name) for name in run_files(self.folder)}
+            self.card = with_checksum({**self.card, "files": files})
             write_json(self.folder / CARD, self.card)
+
+
+def run_files(folder: Path) -> list[str]:
+    """Names of what a run leaves for others: all but its card and its resume state.
+
+    Images of a data set lie deeper, and have their digests in the manifest.
+    """
+    found = (*folder.glob("*"), *folder.glob("model/**/*"))
+    return [
+        path.relative_to(folder).as_posix()
+        for path in sorted(found)
+        if path.is_file() and path.name != CARD and not path.name.startswith(TEMPORARY_PREFIX)
+    ]
 
 
 def _carry_out(

@@ -50,10 +50,10 @@ def finish_all(plan: Plan) -> None:
             write_scores_of(plan, upscaler)
     write_text(plan.output("report"), "the page")
     for job in plan.jobs.values():
-        cells = list(job.cells) or ["compare"] * (job.stage == "compare")
+        cells = list(job.cells) or ["index.html"] * (job.stage == "report")
         if job.stage == "evaluate":
             cells = [f"{cell}@{test}" for cell in cells for test in plan.experiment.data.test]
-        contents = {} if job.stage in ("report", "publish", "weights") else {
+        contents = {} if job.stage in ("publish", "weights") else {
             cell: {"status": "done", "content": str(cell_content(plan, job.stage, cell))}
             for cell in cells
         }  # fmt: skip
