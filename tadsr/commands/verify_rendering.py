@@ -33,7 +33,7 @@ def check_comparison(audit: Audit) -> None:
     if _tells_of_no_files(audit, "compare"):
         return
     _against_receipt(audit, "compare", folder, comparison_files(folder))
-    if audit.fast or not audit.sound("compare") or "compare" not in audit.receipts:
+    if audit.fast or not audit.sound("compare") or not _is_of_this_plan(audit, "compare"):
         return
     if not audit.sound(*MADE_FROM):
         audit.add("unchecked", "compare", folder, "not made again: what it is made from does not "
@@ -63,12 +63,12 @@ def check_report(audit: Audit) -> None:
     if receipt is not None:
         for name in sorted(found.keys() - receipt["cells"].keys()):
             audit.add("unknown", "report", folder / name, "no receipt tells of it")
-    if audit.fast or not audit.sound("report") or receipt is None:
+    if audit.fast or not audit.sound("report") or not _is_of_this_plan(audit, "report"):
         return
     if not audit.sound(*MADE_FROM, "compare"):
         audit.add("unchecked", "report", folder, "not rendered again: what it is made from does "
                   "not match")  # fmt: skip
-    elif other := _other_versions(receipt):
+    elif other := _other_versions(audit.receipts["report"]):
         audit.add("unchecked", "report", folder, f"made with other versions ({other}): not "
                   "rendered again")  # fmt: skip
     else:
@@ -106,6 +106,11 @@ def _tells_of_no_files(audit: Audit, stage: str) -> bool:
         audit.add("outdated", stage, audit.plan.receipt(stage), "tells of no files; it is of an "
                   "earlier version", remedy=AGAIN)  # fmt: skip
     return old
+
+
+def _is_of_this_plan(audit: Audit, stage: str) -> bool:
+    """Whether making it again can give the same; if not, `check_receipts` says so."""
+    return audit.receipts.get(stage, {}).get("recipe") == audit.plan.jobs[stage].digest
 
 
 def _against_receipt(audit: Audit, stage: str, folder: Path, found: dict[str, str]) -> None:

@@ -207,6 +207,14 @@ def test_a_report_of_another_matplotlib_is_not_called_damaged(
     assert verify() == [("unchecked", "report")]
 
 
+def test_a_report_of_other_settings_is_outdated_and_not_called_damaged(
+    root: Path, verify: Callable[..., list[tuple[str, str]]]
+) -> None:
+    assert main(["report", str(root / "experiment.json"),
+                 "--set=evaluation.visual_images=1"]) == 0  # fmt: skip
+    assert verify() == [("outdated", "jobs/report.json")]
+
+
 def test_files_that_no_digest_tells_of_are_mentioned(
     root: Path, verify: Callable[..., list[tuple[str, str]]]
 ) -> None:
