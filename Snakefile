@@ -2,11 +2,13 @@
 # each rule one `tadsr` command. `tadsr run` calls this with the right flags; plain
 # `snakemake --config experiment=ablations/demo.yaml --cores 2` works too.
 from tadsr.plan import Plan
+from tadsr.plan.resources import rule_resources
 
 PLAN = Plan.load(config.get("experiment", "ablations/demo.yaml"))
 E = PLAN.argument
 JOBS = PLAN.jobs
 RECEIPT = {job: str(PLAN.output(job)) for job in JOBS}
+NEEDS = {stage: rule_resources(needs) for stage, needs in PLAN.resources.items()}
 INPUTS = {job.id: [RECEIPT[name] for name in job.inputs] for job in JOBS.values()}
 RECEIPTS = f"{PLAN.root}/jobs"
 LOGS = f"{PLAN.root}/logs"

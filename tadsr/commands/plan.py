@@ -8,9 +8,10 @@ from tadsr.commands.common import add_experiment_arguments, load_plan
 from tadsr.config.experiment import Cell
 from tadsr.config.student import TargetsSpec, TrainingSpec
 from tadsr.plan import Plan
-from tadsr.plan.estimates import CPU_CORE_FLOPS, GPU_FLOPS, Estimates, image_count
+from tadsr.plan.estimates import CPU_CORE_FLOPS, GPU_FLOPS, Estimates, at_once, image_count
 from tadsr.plan.jobs import STAGES
 from tadsr.plan.sources import absence
+from tadsr.runs.progress import duration
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,8 +26,8 @@ def run(args: argparse.Namespace) -> int:
     plan = load_plan(args)
     print(f"experiment {plan.experiment.name}: {len(plan.jobs)} jobs, results in {plan.root}")
     for line in (*stage_table(plan, args.tflops), *training_lines(plan), *target_lines(plan),
-                 *memory_lines(plan), *disk_lines(plan), *weight_lines(plan),
-                 *model_lines(plan)):  # fmt: skip
+                 *memory_lines(plan), *disk_lines(plan), *resource_lines(plan),
+                 *weight_lines(plan), *model_lines(plan)):  # fmt: skip
         print(line)
     return 0
 
@@ -96,11 +97,11 @@ def memory_lines(plan: Plan) -> list[str]:
              f"GFLOP a forward pass on a {estimates.side}x{estimates.side} latent"]  # fmt: skip
     students = {variant: cell.student for variant, cell in _cells(plan).items()}
     needs = {
-        variant: estimates.student_memory(student, _at_once(student.training))
+        variant: estimates.student_memory(student, at_once(student.training))
         for variant, student in students.items()
     }
     variant, (fixed, activations) = max(needs.items(), key=lambda item: sum(item[1]))
-    batch = _at_once(students[variant].training)
+    batch = at_once(students[variant].training)
     lines.append(
         f"memory: about {_bytes(fixed + activations)} for '{variant}', the most demanding "
         f"(networks and optimiser {_bytes(fixed)}, activations of {batch} images "
@@ -122,6 +123,17 @@ def disk_lines(plan: Plan) -> list[str]:
         f"{images} test images x {upscalers} models, about {_bytes(images * upscalers * 1.2e5)} "
         "at 256x256"
     ]
+
+
+def resource_lines(plan: Plan) -> list[str]:
+    """What a cluster is asked for; a line for the stages that ask for the same."""
+    asked: dict[str, list[str]] = {}
+    for stage, needs in plan.resources.items():
+        gpus = f", {needs.gpu} GPU" if needs.gpu else ""
+        text = f"{_bytes(needs.mem_mb * 1e6)}, {duration(60 * needs.runtime)}{gpus}"
+        asked.setdefault(text, []).append(stage)
+    lines = [f"  {', '.join(stages)}: {text}" for text, stages in asked.items()]
+    return ["a job asks a cluster for (twice as much at each retry, see docs/cluster.md):", *lines]
 
 
 def weight_lines(plan: Plan) -> list[str]:
@@ -151,11 +163,6 @@ def _cells(plan: Plan) -> dict[str, Cell]:
     """The first cell of each variant."""
     experiment = plan.experiment
     return {name: experiment.cell(name, experiment.seeds[0]) for name in experiment.variants}
-
-
-def _at_once(training: TrainingSpec) -> int:
-    """Images whose activations are held at the same time by one process."""
-    return -(-training.batch_size // training.gradient_accumulation)
 
 
 def _length(training: TrainingSpec) -> str:

@@ -89,6 +89,17 @@ class EvaluationSpec(ModelsSpec):
         return metrics
 
 
+class ResourcesSpec(Config):
+    """What jobs of a stage ask of a scheduler, instead of the plan's estimates."""
+
+    mem_mb: Positive | None = None
+    """Main memory in MB."""
+    runtime: Positive | None = None
+    """Wall-clock time in minutes."""
+    gpu: NonNegative | None = None
+    """GPUs of a job."""
+
+
 class ExecutionSpec(Config):
     """How the work is cut and placed; part of no digest, so changing it recomputes nothing."""
 
@@ -100,6 +111,9 @@ class ExecutionSpec(Config):
     evaluation_workers: Positive | None = None
     """Images that an evaluation works on at the same time, each on `evaluation.threads` CPU
     threads; scores do not depend on it. Default: 2, or 1 where there is little to measure."""
+    resources: dict[str, ResourcesSpec] = Field(default_factory=dict)
+    """By stage, such as `student: {mem_mb: 64000}`: what its jobs ask of a cluster, in place of the
+    plan's estimates; doubled at each retry (docs/cluster.md)."""
 
 
 class Cell(NamedTuple):

@@ -12,7 +12,7 @@ from tadsr.config.base import SCALE
 from tadsr.config.data import DatasetSpec
 from tadsr.config.experiment import Experiment
 from tadsr.config.published import PUBLISHED
-from tadsr.config.student import StudentSpec, TargetsSpec
+from tadsr.config.student import StudentSpec, TargetsSpec, TrainingSpec
 from tadsr.plan.operations import discriminator_cost, network_cost
 
 CPU_CORE_FLOPS = 7.0e10
@@ -50,6 +50,11 @@ def image_count(spec: DatasetSpec) -> int:
     if there is None:
         return spec.limit or TYPICAL_COUNT
     return min(spec.limit or there, there)
+
+
+def at_once(training: TrainingSpec) -> int:
+    """Images whose activations are held at the same time by one process."""
+    return -(-training.batch_size // training.gradient_accumulation)
 
 
 class Estimates:

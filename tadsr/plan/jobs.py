@@ -16,6 +16,7 @@ from tadsr.errors import ConfigError, TadsrError
 from tadsr.files import digest_files, digest_json
 from tadsr.plan import recipes
 from tadsr.plan.estimates import CPU_CORE_FLOPS, TYPICAL_SIDE, Estimates, image_count
+from tadsr.plan.resources import stage_resources
 from tadsr.plan.sources import REFERENCE, model_stamp, source_stamp
 
 STAGES = ("data", "weights", "teacher", "targets", "student", "evaluate", "compare", "report",
@@ -73,6 +74,8 @@ class Plan:
         self.argument = argument
         """The experiment as a stage command takes it."""
         self.jobs: dict[str, Job] = {job.id: job for job in _jobs(experiment)}
+        self.resources = stage_resources(experiment, self.jobs.values(), COMPUTING)
+        """By stage, what a scheduler is asked for."""
 
     @classmethod
     def load(cls, path: str | Path, overrides: list[str] | None = None,

@@ -9,7 +9,7 @@ rule compare:
         digest=JOBS["compare"].digest,
     threads: JOBS["compare"].threads
     resources:
-        mem_mb=1000,
+        **NEEDS["compare"],
     log:
         f"{LOGS}/compare.log",
     conda:

@@ -9,7 +9,7 @@ rule data:
         digest=JOBS["data"].digest,
     threads: JOBS["data"].threads
     resources:
-        mem_mb=1000,
+        **NEEDS["data"],
     log:
         f"{LOGS}/data.log",
     conda:

@@ -9,7 +9,7 @@ rule evaluate:
         digest=lambda wildcards: JOBS[f"evaluate/{wildcards.job}"].digest,
     threads: lambda wildcards: JOBS[f"evaluate/{wildcards.job}"].threads
     resources:
-        mem_mb=2000,
+        **NEEDS["evaluate"],
     log:
         f"{LOGS}/evaluate/{{job}}.log",
     conda:

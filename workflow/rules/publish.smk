@@ -9,7 +9,7 @@ rule publish:
         digest=JOBS["publish"].digest,
     threads: JOBS["publish"].threads
     resources:
-        mem_mb=1500,
+        **NEEDS["publish"],
     log:
         f"{LOGS}/publish.log",
     conda:

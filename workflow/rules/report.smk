@@ -9,7 +9,7 @@ rule report:
         digest=JOBS["report"].digest,
     threads: JOBS["report"].threads
     resources:
-        mem_mb=1500,
+        **NEEDS["report"],
     log:
         f"{LOGS}/report.log",
     conda:

@@ -10,7 +10,7 @@ rule student:
     priority: 10  # trainings before evaluations, so that none is left over at the end
     threads: lambda wildcards: JOBS[f"student/{wildcards.job}"].threads
     resources:
-        mem_mb=2000,
+        **NEEDS["student"],
     log:
         f"{LOGS}/student/{{job}}.log",
     conda:

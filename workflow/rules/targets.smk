@@ -9,7 +9,7 @@ rule targets:
         digest=lambda wildcards: JOBS[f"targets/{wildcards.job}"].digest,
     threads: lambda wildcards: JOBS[f"targets/{wildcards.job}"].threads
     resources:
-        mem_mb=2000,
+        **NEEDS["targets"],
     log:
         f"{LOGS}/targets/{{job}}.log",
     conda:

@@ -9,7 +9,7 @@ rule teacher:
         digest=JOBS["teacher"].digest,
     threads: JOBS["teacher"].threads
     resources:
-        mem_mb=2000,
+        **NEEDS["teacher"],
     log:
         f"{LOGS}/teacher.log",
     conda:

@@ -9,7 +9,7 @@ rule weights:
         digest=JOBS["weights"].digest,
     threads: JOBS["weights"].threads
     resources:
-        mem_mb=500,
+        **NEEDS["weights"],
     log:
         f"{LOGS}/weights.log",
     conda:
