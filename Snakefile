@@ -14,6 +14,9 @@ RECEIPTS = f"{PLAN.root}/jobs"
 LOGS = f"{PLAN.root}/logs"
 
 
+report: "reports/captions/workflow.rst"
+
+
 wildcard_constraints:
     job="[a-z0-9_-]+",
 

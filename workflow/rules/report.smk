@@ -1,9 +1,28 @@
-# Tables, figures and the page.
+# Tables, figures and the page; `snakemake --report` shows them with the captions of reports/captions.
 rule report:
     input:
         INPUTS["report"],
     output:
-        RECEIPT["report"],
+        page=report(
+            RECEIPT["report"],
+            caption="../../reports/captions/page.rst",
+            category="Summary",
+            labels={"what": "report page"},
+        ),
+        figures=report(
+            directory(f"{PLAN.root}/report/figures"),
+            patterns=["{figure}.png"],
+            caption="../../reports/captions/figure.rst",
+            category="Figures",
+            labels={"figure": "{figure}"},
+        ),
+        tables=report(
+            directory(f"{PLAN.root}/report/tables"),
+            patterns=["{table}.csv"],
+            caption="../../reports/captions/table.rst",
+            category="Tables",
+            labels={"table": "{table}"},
+        ),
     params:
         experiment=E,
         digest=JOBS["report"].digest,
