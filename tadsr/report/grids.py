@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from matplotlib import get_data_path
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from tadsr.config.base import SCALE
-from tadsr.files import atomic_path
 from tadsr.report.content import ReportContent
-from tadsr.report.reading import Dataset
-from tadsr.report.wording import caption
-
-RGB8 = NDArray[np.uint8]
+from tadsr.report.grid_maps import RGB8, Levels, RowSource, Scales, colored, shared_scales
+from tadsr.report.images import ImageSet, Source, choose, image_sets
+from tadsr.report.wording import caption, count
 
 WINDOW = 96
 """Side of a window in HR pixels."""
-PANEL = 192
-"""Side of a panel in the PNG file, in pixels."""
+SPREAD = "spread over seeds"
+"""Name of the map of seeds."""
 LUMA = np.array([0.299, 0.587, 0.114])
 
 
@@ -44,6 +40,12 @@ class GridRow:
     image: str
     window: tuple[int, int, int, int]
     panels: tuple[Panel, ...]
+    note: str = ""
+    """Why this image was chosen, with its value."""
+    maps: tuple[Panel, ...] = ()
+    """|SR - HR| of each upscaler, coloured on the grid's scale; none without HR."""
+    spread: Panel | None = None
+    """Standard deviation over the seeds of the reference variant; None with one seed."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,9 @@ class Grid:
     dataset: str
     caption: str
     rows: tuple[GridRow, ...]
+    maps_caption: str = ""
+    """Of `maps` and `spread`."""
+    scales: Scales = field(default_factory=Scales)
 
 
 def choose_window(image: RGB8, size: int, step: int = SCALE) -> tuple[int, int, int, int]:
@@ -78,69 +83,130 @@ def choose_window(image: RGB8, size: int, step: int = SCALE) -> tuple[int, int, 
 
 
 def build_grids(content: ReportContent) -> list[Grid]:
-    """One grid per test set that has images on disk."""
+    """One grid per test set that has images on disk, its rows chosen as the page's images are."""
     grids: list[Grid] = []
-    if content.experiment.evaluation.visual_images == 0:
-        return grids
-    for dataset in content.datasets:
-        upscalers = _upscalers(content)
-        names = _shared_images(content.root, dataset.name, [folder for _, folder, _ in upscalers])
-        chosen = _spaced(names, content.experiment.evaluation.visual_images)
-        rows = tuple(_row(content, dataset, name, upscalers) for name in chosen)
+    for entry in image_sets(content):
+        dataset = content.dataset(entry.dataset)
+        upscalers = [source for source in entry.sources if source.seed is not None]
+        names = _shared_images(entry)
+        deltas = {name: entry.deltas[name] for name in names if name in entry.deltas}
+        chosen = choose(names, deltas, content.experiment.evaluation.visual_images)
+        sources = [_row_source(content, entry, name, upscalers) for name in chosen]
+        scales = shared_scales(sources)
+        rows = tuple(
+            _row(content, entry, source, scales, _note(content, entry, deltas, source.image))
+            for source in sources
+        )
         if rows:
-            source = "the HR image" if dataset.has_reference else "the LR image"
-            words = caption("figures", "grid", window=WINDOW, source=source)
-            grids.append(Grid(dataset.name, words, rows))
+            words = caption(
+                "figures",
+                "grid",
+                window=WINDOW,
+                choice=_rule(content, entry, deltas),
+                source="the HR image" if dataset.has_reference else "the LR image",
+            )
+            grids.append(
+                Grid(dataset.name, words, rows, _maps_words(content, rows, scales), scales)
+            )
     return grids
 
 
-def _upscalers(content: ReportContent) -> list[tuple[str, str, int]]:
-    """(name shown, folder below evaluations/, seed); a variant by its first seed that is done."""
-    found = [(name, name, -1) for name in content.baselines]
-    for variant in content.variants:
-        done = [cell for cell in content.cells_of(variant) if cell.status == "done"]
-        found += [(variant, cell.name, cell.seed) for cell in done[:1]]
-    return found
+def _shared_images(entry: ImageSet) -> list[str]:
+    """Names (without suffix) of the images that LR and every upscaler have."""
+    sets = [source.images for source in entry.sources if source.name != "HR"]
+    given = any(source.name == "LR" for source in entry.sources)
+    return sorted(frozenset.intersection(*sets)) if given and len(sets) > 1 else []
 
 
-def _shared_images(root: Path, dataset: str, folders: Sequence[str]) -> list[str]:
-    """Names (without suffix) of the images that every upscaler saved; of LR alone if none did."""
-    saved = [
-        {path.stem for path in (root / "evaluations" / folder / dataset).glob("*.png")}
-        for folder in folders
-    ]
-    stored = {path.stem for path in (root / "data" / dataset / "lr").glob("*.png")}
-    found = [names & stored for names in saved if names & stored]
-    return sorted(set.intersection(*found)) if found else []
+def _rule(content: ReportContent, entry: ImageSet, deltas: Mapping[str, float]) -> str:
+    """By what the images were chosen, in words."""
+    if entry.metric is None or not deltas:
+        return "images evenly spaced in the alphabetical list"
+    return (
+        f"the images where {content.reference} is best, worst and in the median against "
+        f"{entry.baseline} by {entry.metric.title} (mean over seeds), then evenly spaced ranks"
+    )
 
 
-def _spaced(names: Sequence[str], amount: int) -> list[str]:
-    """`amount` of `names`, evenly spaced from the first to the last."""
-    if len(names) <= amount:
-        return list(names)
-    places = np.linspace(0, len(names) - 1, amount).round().astype(int)
-    return [names[place] for place in places]
+def _note(content: ReportContent, entry: ImageSet, deltas: Mapping[str, float], image: str) -> str:
+    """Why an image is shown: its rank among the deltas, and its delta."""
+    if entry.metric is None or image not in deltas:
+        return ""
+    ranked = sorted(deltas, key=lambda name: (-deltas[name], name))
+    place, last = ranked.index(image), len(ranked) - 1
+    words = {last // 2: "median", last: "worst", 0: "best"}  # of few images, the later ones
+    rank = words.get(place, f"rank {place + 1}") + f" of {len(ranked)}"
+    side = "better" if deltas[image] >= 0 else "worse"
+    return (
+        f"{rank}: {content.reference} {side} than {entry.baseline} by "
+        f"{abs(deltas[image]):.{entry.metric.decimals}f} in {entry.metric.title}"
+    )
 
 
-def _row(
-    content: ReportContent, dataset: Dataset, image: str, upscalers: Sequence[tuple[str, str, int]]
-) -> GridRow:
-    stored = content.root / "data" / dataset.name
+def _row_source(
+    content: ReportContent, entry: ImageSet, image: str, upscalers: Sequence[Source]
+) -> RowSource:
+    """The windows of one image before they are coloured."""
+    stored = content.root / "data" / entry.dataset
     lr = _read(stored / "lr" / f"{image}.png")
     hr_path = stored / "hr" / f"{image}.png"
-    hr = _read(hr_path) if dataset.has_reference and hr_path.is_file() else None
+    has_hr = content.dataset(entry.dataset).has_reference and hr_path.is_file()
+    hr = _read(hr_path) if has_hr else None
     scale = content.experiment.data.scale
     enlarged = lr.repeat(scale, axis=0).repeat(scale, axis=1)
     window = choose_window(enlarged if hr is None else hr, WINDOW)
-    panels = [Panel("LR", _cut(enlarged, window), ("input",))]
-    for name, folder, seed in upscalers:
-        path = content.root / "evaluations" / folder / dataset.name / f"{image}.png"
-        if path.is_file():
-            scores = _scores(content, dataset.name, name, seed, image)
-            panels.append(Panel(name, _cut(_read(path), window), scores))
-    if hr is not None:
-        panels.append(Panel("HR", _cut(hr, window), ("reference",)))
-    return GridRow(image, window, tuple(panels))
+
+    def cut(folder: str) -> RGB8:
+        return _cut(_read(content.root / folder / f"{image}.png"), window)
+
+    done = [c for c in content.cells_of(content.reference) if c.status == "done"]
+    folders = [f"evaluations/{cell.name}/{entry.dataset}" for cell in done]
+    seeds = [cut(f) for f in folders if (content.root / f / f"{image}.png").is_file()]
+    return RowSource(
+        image, window, _cut(enlarged, window), None if hr is None else _cut(hr, window),
+        {source: cut(source.folder) for source in upscalers}, tuple(seeds),
+    )  # fmt: skip
+
+
+def _row(
+    content: ReportContent, entry: ImageSet, source: RowSource, scales: Scales, note: str
+) -> GridRow:
+    panels = [Panel("LR", source.lr, ("input",))]
+    maps = []
+    for upscaler, pixels in source.answers.items():
+        seed = -1 if upscaler.seed is None else upscaler.seed
+        scores = _scores(content, entry.dataset, upscaler.name, seed, source.image)
+        panels.append(Panel(upscaler.name, pixels, scores))
+    if source.hr is not None:
+        panels.append(Panel("HR", source.hr, ("reference",)))
+    for name, levels in source.differences().items():
+        maps.append(_map(name, levels, scales.difference))
+    deviation = source.spread()
+    spread = None if deviation is None else _map(SPREAD, deviation, scales.spread)
+    return GridRow(source.image, source.window, tuple(panels), note, tuple(maps), spread)
+
+
+def _map(name: str, levels: Levels, top: int) -> Panel:
+    return Panel(name, colored(levels, top), (f"mean {levels.mean():.1f}",))
+
+
+def _maps_words(content: ReportContent, rows: Sequence[GridRow], scales: Scales) -> str:
+    """What the maps' colours mean."""
+    words = []
+    if any(row.maps for row in rows):
+        words.append(caption("figures", "grid-difference", top=scales.difference))
+    if any(row.spread for row in rows):
+        done = sum(cell.status == "done" for cell in content.cells_of(content.reference))
+        words.append(
+            caption(
+                "figures",
+                "grid-spread",
+                top=scales.spread,
+                reference=content.reference,
+                seeds=count(done, "seed"),
+            )
+        )
+    return " ".join(words)
 
 
 def _read(path: Path) -> RGB8:
@@ -175,47 +241,3 @@ def png_bytes(pixels: RGB8) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, format="PNG", compress_level=6)
     return stream.getvalue()
-
-
-def save_grid(grid: Grid, folder: Path) -> Path:
-    """The grid as one PNG, rows of panels under their names; for papers and slides."""
-    gap, head, foot = 8, 24, 22
-    columns = max(len(row.panels) for row in grid.rows)
-    width = columns * (PANEL + gap) + gap
-    height = len(grid.rows) * (head + PANEL + foot + gap) + gap
-    sheet = Image.new("RGB", (width, height), "white")
-    pen = ImageDraw.Draw(sheet)
-    for i, row in enumerate(grid.rows):
-        top = gap + i * (head + PANEL + foot + gap)
-        for j, panel in enumerate(row.panels):
-            left = gap + j * (PANEL + gap)
-            title = _fitted(panel.name, 13)
-            pen.text((left, top + 4), panel.name, fill="#1f2328", font=title)
-            sheet.paste(_enlarged(panel.pixels), (left, top + head))
-            below = (left, top + head + PANEL + 4)
-            line = " · ".join(panel.scores)
-            pen.text(below, line, fill="#6e7781", font=_fitted(line, 11))
-    path = folder / f"grid-{grid.dataset}.png"
-    with atomic_path(path) as temporary:
-        sheet.save(temporary, format="PNG", compress_level=6)
-    return path
-
-
-def _enlarged(pixels: RGB8) -> Image.Image:
-    picture = Image.fromarray(pixels)
-    scale = PANEL / max(picture.size)
-    size = (round(picture.width * scale), round(picture.height * scale))
-    return picture.resize(size, Image.Resampling.NEAREST)
-
-
-@lru_cache(maxsize=16)
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    path = Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-    return ImageFont.truetype(str(path), size)
-
-
-def _fitted(text: str, size: int) -> ImageFont.FreeTypeFont:
-    """The font at `size`, or smaller until `text` is no wider than a panel."""
-    while size > 7 and _font(size).getlength(text) > PANEL:
-        size -= 1
-    return _font(size)

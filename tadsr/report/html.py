@@ -21,7 +21,8 @@ from tadsr.report.cost_tables import cost_table, training_time_table
 from tadsr.report.drawing import inline_svg, save
 from tadsr.report.factorial_tables import TITLES, factorial_tables
 from tadsr.report.figures import ReportFigure, all_figures
-from tadsr.report.grids import Grid, build_grids, save_grid
+from tadsr.report.grid_sheets import save_sheets
+from tadsr.report.grids import Grid, build_grids
 from tadsr.report.images import ImageSet, image_sets, link_images
 from tadsr.report.latex import latex_table
 from tadsr.report.model_tables import models_table
@@ -63,7 +64,7 @@ def build_report(experiment: Experiment, root: Path, *, partial: bool = False) -
     grids = build_grids(content)
     written = [path for figure in figures for path in
                save(figure.figure, folder / "figures", figure.name)]  # fmt: skip
-    written += [save_grid(grid, folder / "figures") for grid in grids]
+    written += [path for grid in grids for path in save_sheets(grid, folder / "figures")]
     for table in tables.values():
         written += _save_table(table, folder / "tables")
     sets = image_sets(content)

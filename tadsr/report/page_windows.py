@@ -33,11 +33,14 @@ class PageRow:
     image: str
     window: tuple[int, int, int, int]
     panels: tuple[PagePanel, ...]
+    note: str
+    maps: tuple[PagePanel, ...]
+    """Differences to HR, and the spread over seeds."""
 
     @property
     def cost(self) -> int:
         """Bytes in the page, nearly."""
-        return sum(len(panel.address) for panel in self.panels)
+        return sum(len(panel.address) for panel in (*self.panels, *self.maps))
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class PageGrid:
     caption: str
     rows: tuple[PageRow, ...]
     left_out: str
+    maps_caption: str
 
 
 def page_windows(
@@ -62,7 +66,8 @@ def page_windows(
     found = []
     for grid, rows, names, images in zip(grids, all_rows, hidden, kept, strict=True):
         left = tuple(row for row in rows if row.image in images)
-        found.append(PageGrid(grid.dataset, grid.caption, left, _left_out(grid, left, names)))
+        words = _left_out(grid, left, names)
+        found.append(PageGrid(grid.dataset, grid.caption, left, words, grid.maps_caption))
     return found
 
 
@@ -70,7 +75,9 @@ def _rows(grid: Grid, hidden: Collection[str]) -> list[PageRow]:
     return [
         PageRow(
             row.image, row.window,
-            tuple(_panel(panel) for panel in row.panels if panel.name not in hidden),
+            tuple(_panel(panel) for panel in row.panels if panel.name not in hidden), row.note,
+            tuple(_panel(panel) for panel in (*row.maps, *([row.spread] if row.spread else []))
+                  if panel.name not in hidden),
         )
         for row in grid.rows
     ]  # fmt: skip
