@@ -143,6 +143,7 @@ def write_statistics(
         margins={(e.dataset, e.metric): e.margin for e in experiment.primary
                  if e.margin is not None},
         unverified=unverified,
+        exploratory=experiment.grid.added if experiment.grid else (),
         **given,
     ) if comparable else []  # fmt: skip
     write_parquet(folder / "means.parquet", to_frame(summaries, Summary))

@@ -72,6 +72,15 @@ class WeightsClaim:
     high: float | None
 
 
+@dataclass(frozen=True)
+class MeanSquares:
+    """Of the two-way layout seeds x images without replication; each of shape (...)."""
+
+    seed: Floats
+    image: Floats
+    rest: Floats
+
+
 def t_quantile(df: Any, confidence: float = CONFIDENCE) -> Any:
     """Student's t quantile that leaves (1 - confidence)/2 above; `df` a number or an array."""
     from scipy.special import stdtrit
@@ -143,28 +152,36 @@ def recipe_claim(deltas: Floats) -> RecipeClaim:
     )
 
 
+def mean_squares(block: Floats) -> MeanSquares:
+    """Mean squares of seeds, images and their interaction in `block` (..., S, N), S, N >= 2."""
+    seeds, images = block.shape[-2:]
+    centred = block - block.mean(axis=(-2, -1))[..., None, None]
+    seed, image = centred.mean(axis=-1), centred.mean(axis=-2)
+    residual = centred - seed[..., :, None] - image[..., None, :]
+    return MeanSquares(
+        seed=images * (seed**2).sum(axis=-1) / (seeds - 1),
+        image=seeds * (image**2).sum(axis=-1) / (images - 1),
+        rest=(residual**2).sum(axis=(-2, -1)) / ((seeds - 1) * (images - 1)),
+    )
+
+
 def crossed_interval(block: Floats) -> tuple[Floats, Floats, Floats]:
     """Crossed random-effects interval of `block` (..., S, N), S >= 2 and N >= 2.
 
     Returns (mean, half width, df), each of shape (...). With the mean squares of the two-way
     layout without replication, variance = (MS_seed + MS_image - MS_residual) / (S N), floored at
     max(MS_seed, MS_image) / (S N); the degrees of freedom are Satterthwaite's (Biometrics
-    Bulletin 2, 1946), or those of the larger mean square where the floor holds.
+    Bulletin 2, 1946), or those of the larger mean square where the floor holds. Where neither
+    seeds nor images have an effect of their own, the floor makes it too wide: 97 to 99 %.
     """
     seeds, images = block.shape[-2:]
-    mean = block.mean(axis=(-2, -1))
-    centred = block - mean[..., None, None]
-    seed, image = centred.mean(axis=-1), centred.mean(axis=-2)
-    residual = centred - seed[..., :, None] - image[..., None, :]
+    mean, ms = block.mean(axis=(-2, -1)), mean_squares(block)
     df_seed, df_image, df_rest = seeds - 1, images - 1, (seeds - 1) * (images - 1)
-    ms_seed = images * (seed**2).sum(axis=-1) / df_seed
-    ms_image = seeds * (image**2).sum(axis=-1) / df_image
-    ms_rest = (residual**2).sum(axis=(-2, -1)) / df_rest
-    total, floor = ms_seed + ms_image - ms_rest, np.maximum(ms_seed, ms_image)
-    spread = ms_seed**2 / df_seed + ms_image**2 / df_image + ms_rest**2 / df_rest
+    total, floor = ms.seed + ms.image - ms.rest, np.maximum(ms.seed, ms.image)
+    spread = ms.seed**2 / df_seed + ms.image**2 / df_image + ms.rest**2 / df_rest
     with np.errstate(divide="ignore", invalid="ignore"):
         satterthwaite = np.where(spread > 0, total**2 / spread, df_seed)
-    df = np.where(total > floor, satterthwaite, np.where(ms_seed >= ms_image, df_seed, df_image))
+    df = np.where(total > floor, satterthwaite, np.where(ms.seed >= ms.image, df_seed, df_image))
     error = np.sqrt(np.maximum(total, floor) / (seeds * images))
     return mean, t_quantile(df) * error, df
 
@@ -180,8 +197,12 @@ def population_claim(block: Floats) -> PopulationClaim | None:
 def weights_claim(
     deltas: Floats, seed: int, generator: np.random.Generator, resamples: int = RESAMPLES
 ) -> WeightsClaim:
-    """Claim 3 from one network's per-image differences `deltas` (N,): percentile bootstrap.
+    """Claim 3 from one network's per-image differences `deltas` (N,): bootstrap over images.
 
+    Percentiles of N images are too close by sqrt(1 - 1/N), and by the normal instead of the t
+    quantile; so those further out are taken that would give Student's t on normal data (expanded
+    percentiles: Hesterberg, American Statistician 69, 2015). Of normal differences the interval
+    covers 87 % with 4 images, 93 % with 10, 95 % from 20 on; plain percentiles 80, 89, 94 %.
     `generator` decides the draws, so equal generators give equal intervals. One image gives no
     interval. Says nothing about other trainings of the same recipe.
     """
@@ -193,9 +214,16 @@ def weights_claim(
         deltas[generator.integers(0, count, size=(min(step, resamples - start), count))].mean(1)
         for start in range(0, resamples, step)
     ]
-    tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
-    low, high = np.quantile(np.concatenate(means), tails)
+    tail = expanded_tail(count)
+    low, high = np.quantile(np.concatenate(means), [tail, 1 - tail])
     return WeightsClaim(seed, float(deltas.mean()), float(low), float(high))
+
+
+def expanded_tail(count: int) -> float:
+    """What an expanded percentile interval of `count` >= 2 images leaves out on each side."""
+    from scipy.special import ndtr
+
+    return float(ndtr(-np.sqrt(count / (count - 1)) * t_quantile(count - 1)))
 
 
 def win_rate(deltas: Floats, higher_is_better: bool) -> float:

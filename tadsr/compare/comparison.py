@@ -41,6 +41,7 @@ def compare(
     margins: Mapping[Endpoint, float] | None = None,
     declared_seeds: Mapping[str, Collection[int]] | None = None,
     unverified: Collection[str] = (),
+    exploratory: Collection[str] = (),
     resamples: int = RESAMPLES,
 ) -> list[Comparison]:
     """Compare every other variant with `reference` at every (dataset, metric).
@@ -50,8 +51,8 @@ def compare(
             order. An upscaler without seeds has seed NA or -1; a metric of a whole set (FID) has
             no image name.
         reference: the variant all others are compared with.
-        primary: the declared (dataset, metric) endpoints. These times the trained variants are
-            Holm's family and get verdict words; all else is exploratory.
+        primary: the declared (dataset, metric) endpoints. These times the trained variants (but
+            for those of `exploratory`) are Holm's family and get verdicts; the rest is exploratory.
         directions: metric to `higher` or `lower`; what is not in it is looked up in
             `tadsr.config.metrics.METRICS`.
         diverged: variant to the seeds whose training diverged.
@@ -62,6 +63,8 @@ def compare(
             no score came back still counts, in `seeds_total` and in Holm's family.
         unverified: metrics computed with weights that are not known to be the official ones. They
             get numbers, and no verdict.
+        exploratory: variants that are no part of the family and get no verdict, such as the points
+            of a grid that nobody listed.
         resamples: bootstrap resamples behind each weights claim.
 
     Returns:
@@ -92,7 +95,11 @@ def compare(
         if variant != reference
     ]
     marked = [
-        replace(c, primary=_in_family(c, declared), unverified=c.metric in unverified)
+        replace(
+            c,
+            primary=c.variant not in exploratory and _in_family(c, declared),
+            unverified=c.metric in unverified,
+        )
         for c in measured
     ]
     return judge(marked, margins or {})

@@ -75,6 +75,12 @@ class Comparison:
     """The smallest true difference these seeds show with 80 % power, if `sd` is the true one."""
     seeds_needed: int | None = None
     """Seeds that show the observed difference with 80 % power, if `delta` and `sd` are true."""
+    margin: float | None = None
+    """The smallest difference worth knowing, in the metric's units: the declared one, or a
+    multiple of `sd` (see `tadsr.compare.verdicts`). None for exploratory ones."""
+    seeds_for_margin: int | None = None
+    """Seeds that show a difference of `margin` with 80 % power, if `sd` is the true one: with so
+    many, the verdict would not be `under-powered`."""
     unverified: bool = False
     """Whether the metric used weights that are not known to be the official ones."""
     verdict: str | None = None

@@ -113,9 +113,8 @@ def judge(
         claimed = comparison.p_value is not None and not comparison.unverified
         shown = p_adjusted if claimed else None
         numbers = replace(comparison, p_adjusted=shown, family=len(primary))
-        numbers = _with_power(numbers, level)
-        margin = margins.get((numbers.dataset, numbers.metric))
-        judged.append(_worded(numbers, _word(numbers, p_adjusted, margin)))
+        numbers = _with_margin(_with_power(numbers, level), margins, level)
+        judged.append(_worded(numbers, _word(numbers, p_adjusted)))
     return judged
 
 
@@ -137,17 +136,33 @@ def _with_power(comparison: Comparison, level: float) -> Comparison:
     )
 
 
-def _word(comparison: Comparison, p_adjusted: float, margin: float | None) -> str:
+def _with_margin(
+    comparison: Comparison, margins: Mapping[tuple[str, str], float], level: float
+) -> Comparison:
+    """Add the margin, declared or by default, and the seeds that would show it."""
+    sd = comparison.sd
+    declared = margins.get((comparison.dataset, comparison.metric))
+    if sd is None:
+        return replace(comparison, margin=declared)
+    return replace(
+        comparison,
+        margin=LARGE_EFFECT * sd if declared is None else declared,
+        seeds_for_margin=seeds_needed(
+            LARGE_EFFECT if declared is None else declared / sd, level
+        ) if sd else None,
+    )  # fmt: skip
+
+
+def _word(comparison: Comparison, p_adjusted: float) -> str:
     """The verdict; see the head of this module."""
     if comparison.unverified:
         return UNVERIFIED
-    smallest, sd, delta = comparison.smallest_effect, comparison.sd, comparison.delta
-    if not _judgeable(comparison) or smallest is None or sd is None or delta is None:
+    smallest, margin, delta = comparison.smallest_effect, comparison.margin, comparison.delta
+    if not _judgeable(comparison) or smallest is None or margin is None or delta is None:
         return "under-powered"
     if p_adjusted <= ALPHA:
         return "better" if (delta > 0) == comparison.higher_is_better else "worse"
-    limit = LARGE_EFFECT * sd if margin is None else margin
-    return "under-powered" if smallest > limit else "no difference shown"
+    return "under-powered" if smallest > margin else "no difference shown"
 
 
 def _worded(comparison: Comparison, verdict: str | None) -> Comparison:
@@ -196,8 +211,8 @@ def _caveats(c: Comparison) -> list[str]:
         found.append("unverified: computed with weights that are not known to be the official ones")
     if c.verdict in ("no difference shown", "under-powered") and c.smallest_effect is not None:
         found.append(f"the smallest difference it could have shown is {c.smallest_effect:.4g}")
-    if c.verdict == "under-powered" and c.seeds_needed is not None and c.n_seeds < c.seeds_needed:
-        found.append(f"{c.seeds_needed} seeds would do if the difference is as observed")
+    if c.verdict == "under-powered":
+        found += _enough_seeds(c)
     if c.diverged:
         found.append(f"{c.diverged} of {c.seeds_total} seeds of {c.variant} diverged and count as "
                      "failures, not in these numbers")  # fmt: skip
@@ -212,6 +227,16 @@ def _caveats(c: Comparison) -> list[str]:
         found.append(f"only {c.distinct_seeds} of the seeds differ, the others are copies")
     if not c.seeds_total and c.n_seeds:
         found.append(f"{c.variant} has no seeds, so only those of {c.reference} vary")
+    return found
+
+
+def _enough_seeds(c: Comparison) -> list[str]:
+    """How many seeds would do; nothing where the present ones already should."""
+    found = []
+    if c.seeds_for_margin is not None and c.n_seeds < c.seeds_for_margin:
+        found.append(f"{c.seeds_for_margin} seeds would show the margin of {c.margin:.4g}")
+    if c.seeds_needed is not None and c.n_seeds < c.seeds_needed:
+        found.append(f"{c.seeds_needed} seeds would do if the difference is as observed")
     return found
 
 

@@ -181,6 +181,11 @@ class Experiment(Config):
                     "evaluation.metrics", f"{name} reduces images to the size of their LR input, "
                     "and with data.scale: 1 they have that size; leave it out",
                 )  # fmt: skip
+        if self.primary and self.grid and set(self.variants) <= {self.reference, *self.grid.added}:
+            raise mistake_at(
+                "primary", "there is nothing to judge: points of a grid are exploratory; list "
+                "those that verdicts are about in variants: too, or declare nothing (primary: [])",
+            )  # fmt: skip
         for endpoint in self.primary:
             if endpoint.dataset not in self.data.test:
                 known = nearest(endpoint.dataset, list(self.data.test))

@@ -37,6 +37,9 @@ class GridSpec(Config):
     """Further points, each a delta as in a variant."""
     points: tuple[GridPoint, ...] = Field(default=())
     """Filled in when the experiment is read."""
+    added: tuple[Name, ...] = Field(default=())
+    """Variants that are there for points alone, and that nobody listed in `variants:`. They are
+    exploratory at the declared endpoints too. Filled in when the experiment is read."""
 
 
 class Level(NamedTuple):

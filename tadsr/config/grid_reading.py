@@ -73,6 +73,7 @@ def add_grid(document: Document, deltas: dict[str, Document]) -> None:
             f"'{error}'; rename that variant"
         ) from None
     variants = document.values["variants"]
+    listed = set(variants)
     for point, name in joined:
         added = {"description": point.description, "delta": dict(point.delta)}
         variants.setdefault(name, added)
@@ -82,6 +83,7 @@ def add_grid(document: Document, deltas: dict[str, Document]) -> None:
         "exclude": [entry.values for entry in grid.exclude],
         "include": [entry.values for entry in grid.include],
         "points": [{"variant": name, "levels": point.levels} for point, name in joined],
+        "added": [name for name in variants if name not in listed],
     }  # fmt: skip
 
 

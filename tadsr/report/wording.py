@@ -172,6 +172,9 @@ def _caveats(c: Comparison, decimals: int) -> Iterator[str]:
         yield f"only {c.distinct_seeds} seeds differ, the others are copies"
     if c.verdict in ("no difference shown", "under-powered") and c.smallest_effect is not None:
         yield f"these seeds show differences from {number(c.smallest_effect, decimals)} on"
+    if c.verdict == "under-powered" and (c.seeds_for_margin or 0) > c.n_seeds:
+        margin = number(c.margin, decimals)
+        yield f"{c.seeds_for_margin} seeds would show the margin of {margin}"
     if c.verdict == "under-powered" and c.seeds_needed is not None and c.seeds_needed > c.n_seeds:
         yield f"{c.seeds_needed} seeds would do if the difference is as observed"
 
@@ -195,7 +198,7 @@ def conditions(content: ReportContent) -> list[str]:
     """What the numbers are conditional on: seeds, teacher, target pool, test images."""
     experiment = content.experiment
     training, targets = experiment.student.training, experiment.targets
-    pools = sum(name.startswith("targets/") for name in content.runs)
+    pools = sorted(name for name in content.runs if name.startswith("targets/"))
     digest = str(content.runs.get("teacher", {}).get("content", ""))[:12]
     teacher = f"one teacher (model {digest})" if digest else "one teacher"
     source = f"trained with seed {experiment.teacher.training.seed}"
@@ -213,15 +216,23 @@ def conditions(content: ReportContent) -> list[str]:
         f"({', '.join(str(seed) for seed in experiment.seeds)}). A seed sets {own}the order of "
         "the training pairs, the noise in the losses and the discriminator's initial weights. "
         "Variants share all of these within a seed, so differences are paired.",
-        f"All students start from and imitate {teacher}, {source}. The teacher was not varied: "
-        "with another teacher the results may differ.",
-        f"{count(max(pools, 1), 'pool')} of {answers} "
+        f"All students start from and imitate {teacher}, {source}. No seed varies the teacher, so "
+        "every verdict is conditional on it: with another teacher the results may differ.",
+        f"{count(max(len(pools), 1), 'pool')} of {answers}{_contents(content, pools)} "
         f"({when}{targets.sampler} sampler, seed {targets.seed}), {shared}. "
         f"A student sees {training.images} images, so it meets each answer about {reuse:.3g} times "
         "(base settings).",
         f"Test sets: {sizes}. Intervals over seeds say how repeatable a recipe is on exactly "
         "these images.",
     ]
+
+
+def _contents(content: ReportContent, runs: list[str], shown: int = 3) -> str:
+    """The content digests of some runs, for the sentence that names them."""
+    digests = [str(content.runs[name].get("content", ""))[:12] for name in runs]
+    known = [digest for digest in digests if digest]
+    more = f" and {len(known) - shown} more, see the run cards" if len(known) > shown else ""
+    return f" (content {', '.join(known[:shown])}{more})" if known else ""
 
 
 def problems(content: ReportContent) -> list[str]:

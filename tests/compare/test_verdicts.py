@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import integrate, stats
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestPower
 
-from tadsr.compare.claims import t_interval
 from tadsr.compare.verdicts import (
     ALPHA,
     LARGE_EFFECT,
@@ -22,6 +23,24 @@ def test_holm_by_hand() -> None:
     assert adjusted == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm(np.array([0.9, 0.8])) == pytest.approx([1.0, 1.0])
     assert len(holm(np.zeros(0))) == 0
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 40])
+def test_holm_is_statsmodels_s(count: int) -> None:
+    p_values = np.random.default_rng(count).uniform(0, 0.2, count)
+    assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1])
+
+
+# No few seeds at a small level: statsmodels has NaN there (SciPy's tail of the wrong sign).
+@pytest.mark.parametrize("seeds, level", [(6, 0.05), (15, 0.05), (15, 0.05 / 13), (40, 0.05 / 13)])
+def test_power_is_statsmodels_s(seeds: int, level: float) -> None:
+    power = TTestPower()
+    for effect in (0.8, 1.2):
+        expected = power.power(effect, seeds, level)
+        # Theirs counts the wrong sign as power, too; ours is the smaller one.
+        assert power_of(seeds, effect, level) == pytest.approx(expected, abs=1e-3)
+    effect = power.solve_power(nobs=seeds, alpha=level, power=0.8)
+    assert smallest_effect(seeds, level) == pytest.approx(effect, rel=1e-3)
 
 
 @pytest.mark.parametrize("effect, seeds", [(0.2, 199), (0.5, 34), (0.8, 15), (1.0, 10)])
@@ -43,7 +62,7 @@ def test_power_by_simulation() -> None:
     assert power_of(5, 0.0, 0.01) == pytest.approx(0.01 / 2)  # one tail
 
 
-@pytest.mark.parametrize("seeds", [2, 3, 5, 40, 2000])
+@pytest.mark.parametrize("seeds", [2, 3, 4, 5, 40, 2000])
 @pytest.mark.parametrize("level", [0.05, 0.05 / 25, 0.05 / 10000])
 def test_smallest_effect_has_the_promised_power(seeds: int, level: float) -> None:
     effect = smallest_effect(seeds, level)
@@ -62,16 +81,3 @@ def test_default_margin_lets_the_documented_families_through() -> None:
         assert smallest_effect(seeds, ALPHA / family) <= LARGE_EFFECT
         assert smallest_effect(seeds, ALPHA / (family + 1)) > LARGE_EFFECT
     assert smallest_effect(4, ALPHA) > LARGE_EFFECT
-
-
-@pytest.mark.parametrize("seeds", [3, 5])
-def test_family_wise_error_stays_at_five_percent(seeds: int) -> None:
-    """Four identical recipes and a reference they share, each with a seed effect of its own."""
-    generator = np.random.default_rng(seeds)
-    repetitions, variants, images = 4000, 4, 20
-    runs = generator.normal(0, 0.1, (repetitions, variants + 1, seeds))
-    runs += generator.normal(0, 0.3, (*runs.shape, images)).mean(axis=-1)
-    p_values = t_interval(runs[:, 1:] - runs[:, :1])[3]
-    false = np.mean([(holm(family) <= ALPHA).any() for family in p_values])
-    margin = 3 * np.sqrt(0.05 * 0.95 / repetitions)
-    assert 0.015 < false <= 0.05 + margin

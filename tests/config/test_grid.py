@@ -35,6 +35,7 @@ def ablations(tmp_path: Path) -> Path:
 def with_grid(ablations: Path, grid: dict[str, Any], *overrides: str) -> Experiment:
     file = ablations / "demo.yaml"
     base = (REPOSITORY / "ablations" / "demo.yaml").read_text()
+    base = re.sub(r"(?m)^primary:.*\n  - .*\n", "primary: []\n\n", base)  # points get no verdict
     file.write_text(base + yaml.safe_dump({"grid": grid}, sort_keys=False))
     return Experiment.load(file, overrides)
 
@@ -226,9 +227,28 @@ def test_without_named_variants_the_reference_is_a_cell(ablations: Path) -> None
     file = ablations / "demo.yaml"
     with_grid(ablations, TWO_BY_TWO)
     file.write_text(re.sub(r"(?m)^variants:.*\n", "", file.read_text()))
-    assert len(Experiment.load(file, [FIRST]).variants) == 4
+    declared = "primary=[{dataset: photos-bicubic, metric: lpips}]"
+    with pytest.raises(ConfigError, match=r"primary: there is nothing to judge: points of a grid"):
+        Experiment.load(file, [FIRST, declared])
+    assert Experiment.load(file, [FIRST, declared, "grid=", "reference=full"]).primary
+    found = Experiment.load(file, [FIRST])
+    assert len(found.variants) == 4
+    assert found.grid is not None
+    assert found.grid.added == tuple(found.variants)
     with pytest.raises(ConfigError, match=r"demo\.yaml:4: reference: 'full' is no variant"):
         Experiment.load(file)
+
+
+def test_points_that_are_listed_too_are_judged(ablations: Path, tmp_path: Path) -> None:
+    found = with_grid(ablations, TWO_BY_TWO)
+    assert found.grid is not None
+    listed = [name for name in found.variants if name not in found.grid.added]
+    assert listed == ["full", "no_score_distillation", "no_discriminator",
+                      "vanilla_discriminator", "distill_only"]  # fmt: skip
+    assert set(found.grid.added) < {point.variant for point in found.grid.points}
+    file = tmp_path / "experiment.json"
+    file.write_text(json.dumps(freeze(found)))
+    assert Experiment.load(file).grid == found.grid
 
 
 def test_a_named_variant_with_a_point_s_name_and_other_settings(ablations: Path) -> None:
