@@ -144,8 +144,10 @@ def test_summary_says_what_was_found_and_on_what(content: ReportContent, built: 
     for fact in ("3 seeds", "384 stored teacher answers", "2.5 times", "c0ffeec0ffee"):
         assert fact in words
     assert "seed 0), shared by the seeds" in words
-    pool = content.runs["targets/deterministic-12345678"]["content"][:12]
-    assert f"stored teacher answers (content {pool})" in words
+    pools = {f"targets/{n}": {"content": f"{n}" * 64} for n in range(5)}
+    pooled = " ".join(conditions(replace(content, runs={**content.runs, **pools})))
+    first = ", ".join(f"{n}" * 12 for n in range(3))
+    assert f"5 pools of 384 stored teacher answers (content {first} and 2 more" in pooled
     assert "every verdict is conditional on it" in words
     targets = content.experiment.targets.model_copy(update={"per_seed": True})
     own = content.experiment.model_copy(update={"targets": targets})
