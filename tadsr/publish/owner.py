@@ -58,7 +58,7 @@ def claim(client: MlflowClient, number: str, owner: Owner, *, replace: bool = Fa
         raise TadsrError(
             f"MLflow experiment {experiment.name} shows the results of {shown.origin}, and these "
             f"are those of {owner.origin}; give yours another `name` (and its folder in results/ "
-            "too: nothing is computed again), or put them in the place of the others with "
+            "too: nothing is trained again), or put them in the place of the others with "
             "`tadsr publish --replace`"
         )
     client.set_experiment_tag(number, RESULTS, owner.results)

@@ -13,8 +13,9 @@ from tadsr.files import digest_files
 
 
 def runs_of(client: MlflowClient, name: str) -> dict[str, Run]:
-    """Active runs by key; two of one key are an error."""
-    runs = client.search_runs([client.get_experiment_by_name(name).experiment_id])
+    """Our active runs by key; two of one key are an error."""
+    number = client.get_experiment_by_name(name).experiment_id
+    runs = client.search_runs([number], f"tags.`tadsr.experiment` = '{name}'")
     found = {run.data.tags["tadsr.key"]: run for run in runs}
     assert len(found) == len(runs)
     return found
