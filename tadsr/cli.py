@@ -23,6 +23,7 @@ COMMANDS = {
     "weights": "metric weights: list, fetch, check",
     "teacher": "stage: train the teacher",
     "targets": "stage: store the teacher's answers",
+    "sweep": "stage: search hyper-parameters on validation images",
     "student": "stage: distil the students of a job",
     "loss": "hold a loss of your own against what the training relies on",
     "metric": "hold a metric of your own against what an evaluation relies on",

@@ -25,6 +25,7 @@ from tadsr.files import (
     write_json,
 )
 from tadsr.plan import Job, Plan
+from tadsr.plan.artefacts import sweep_content
 from tadsr.plan.receipts import fresh_jobs, read_receipt
 from tadsr.plan.sources import absence
 from tadsr.plan.status import failure_of
@@ -215,8 +216,10 @@ def cell_content(plan: Plan, stage: str, cell: str) -> str | None:
         upscaler, _, dataset = cell.partition("@")
         scores = plan.evaluation(upscaler) / f"{dataset}.parquet"
         return sha256_file(scores) if scores.is_file() else ("" if not dataset else None)
+    if stage == "sweep" and cell.endswith("@results"):
+        return sweep_content(plan.sweep(cell.partition("@")[0]))
     folders = {"data": plan.dataset(cell), "teacher": plan.teacher, "student": plan.student(cell),
-               "targets": plan.root / "targets" / cell}  # fmt: skip
+               "targets": plan.root / "targets" / cell, "sweep": plan.sweep(cell)}  # fmt: skip
     card = read_card(folders[stage])
     return None if card is None else card.get("content")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from tadsr.commands.common import (
     JobContext,
@@ -17,8 +18,12 @@ from tadsr.commands.common import (
     selected_jobs,
     work_through,
 )
+from tadsr.config.deltas import changed
 from tadsr.config.experiment import Cell
-from tadsr.plan import recipes
+from tadsr.config.sweep import Pick
+from tadsr.errors import TadsrError
+from tadsr.files import digest_json, write_json
+from tadsr.plan import Plan, recipes
 from tadsr.plan.artefacts import model_content, pool_content
 from tadsr.plan.receipts import content_of
 from tadsr.runs import Run, team
@@ -50,6 +55,10 @@ def train_cell(context: JobContext, cell: Cell) -> None:
         "targets": content_of(plan, f"targets/{pool_name}"),
         "teacher": content_of(plan, "teacher"),
     }
+    if cell.pick:
+        delta = picked(plan, cell.pick)
+        upstream["pick"] = digest_json(delta)
+        cell = cell._replace(student=changed(cell.student, cell.targets, delta)[0])
     folder = plan.student(cell.name)
     with Run.open(folder, recipe, upstream, root=plan.root, content=model_content) as student:
         if not student.finished:
@@ -67,11 +76,38 @@ def train_cell(context: JobContext, cell: Cell) -> None:
                 cell.student, cell.seed, teacher, pool, folder,
                 device=device, progress=context.progress,
             )  # fmt: skip
+            if cell.pick and outcome.status == "done":
+                confirm(plan, cell.pick, folder)
             student.finish(outcome.status, model_content(folder), results=outcome.results,
                            message=outcome.message)  # fmt: skip
         card = student.card
         announce(f"student {cell.name}: {card['status']} {card['message']} {card['results']}")
     context.record(cell.name, card["status"], card["content"])
+
+
+def picked(plan: Plan, pick: Pick) -> dict[str, Any]:
+    """What the trial that a search picked changes.
+
+    Raises:
+        TadsrError: the search is not done.
+    """
+    from tadsr.sweeps.results import BEST, read_pick
+
+    folder = plan.sweep(pick.sweep)
+    if not (folder / BEST).is_file():
+        raise TadsrError(
+            f"{folder / BEST}: not there yet; run `tadsr run`, or first `tadsr sweep {pick.sweep}`"
+        )
+    delta: dict[str, Any] = read_pick(folder, pick.which)["delta"]
+    return delta
+
+
+def confirm(plan: Plan, pick: Pick, folder: Path) -> None:
+    """Score a winner that was trained anew on the images that it was found on."""
+    from tadsr.sweeps.trial import CONFIRMED, Validation
+
+    validation = Validation(plan, pick.sweep, choose_device(plan.experiment.execution.device))
+    write_json(folder / CONFIRMED, validation(folder / "model"))
 
 
 @lru_cache

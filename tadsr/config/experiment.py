@@ -27,6 +27,7 @@ from tadsr.config.metrics import METRICS, AskedMetric, MetricSpec, under_preset
 from tadsr.config.models import ModelsSpec, is_reserved
 from tadsr.config.published import PUBLISHED
 from tadsr.config.student import StudentSpec, TargetsSpec, loss_file_digest
+from tadsr.config.sweep import BEST_OF, Pick, SweepSpec, check_sweep
 from tadsr.config.teacher import TeacherSpec
 from tadsr.errors import ConfigError, nearest
 
@@ -49,6 +50,9 @@ class Variant(Config):
     description: str = ""
     delta: dict[str, Any] = Field(default_factory=dict)
     """Dotted key to value."""
+    pick: Pick | None = None
+    """Of a variant that a search finds: which trial it is. `delta` is then what the search starts
+    from, and what the trial changes is known when the search is done."""
 
     @field_validator("delta")
     @classmethod
@@ -108,12 +112,25 @@ class ExecutionSpec(Config):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     jobs_per_gpu: Positive = 1
     """On one machine, how many jobs share a GPU; small networks leave most of one idle."""
+    sweep_storage: str = "journal"
+    """Where trials are told of: `journal`, a file in the results folder, or the URL of a PostgreSQL
+    database, such as postgresql://user@host/database (its password belongs in ~/.pgpass)."""
     evaluation_workers: Positive | None = None
     """Images that an evaluation works on at the same time, each on `evaluation.threads` CPU
     threads; scores do not depend on it. Default: 2, or 1 where there is little to measure."""
     resources: dict[str, ResourcesSpec] = Field(default_factory=dict)
     """By stage, such as `student: {mem_mb: 64000}`: what its jobs ask of a cluster, in place of the
     plan's estimates; doubled at each retry (docs/cluster.md)."""
+
+    @field_validator("sweep_storage")
+    @classmethod
+    def _known_storage(cls, storage: str) -> str:
+        if storage != "journal" and not storage.startswith("postgresql://"):
+            raise ValueError(f"'{storage}': write journal, or postgresql://user@host/database")
+        if re.match(r"[^/]*//[^/@]*:[^/@]*@", storage):
+            raise ValueError("a password here would be in every report; put it in ~/.pgpass, or in "
+                             "the environment as PGPASSWORD")  # fmt: skip
+        return storage
 
 
 class Cell(NamedTuple):
@@ -123,6 +140,8 @@ class Cell(NamedTuple):
     seed: int
     student: StudentSpec
     targets: TargetsSpec
+    pick: Pick | None = None
+    """The trial whose settings come on top of `student` when its search is done."""
 
     @property
     def name(self) -> str:
@@ -147,6 +166,9 @@ class Experiment(Config):
     is needed."""
     grid: GridSpec | None = None
     """Variants from the product of axes (docs/ablations.md)."""
+    sweeps: dict[Name, SweepSpec] = Field(default_factory=dict)
+    """Hyper-parameter searches. In a file: names of files in sweeps/, mappings with a name, or a
+    mapping by name (docs/sweeps.md)."""
     evaluation: EvaluationSpec = EvaluationSpec()
     execution: ExecutionSpec = ExecutionSpec()
 
@@ -158,8 +180,9 @@ class Experiment(Config):
     @field_validator("variants")
     @classmethod
     def _free_names(cls, variants: dict[str, Variant]) -> dict[str, Variant]:
-        for name in variants:
-            if is_reserved(name) or "--seed-" in name:
+        for name, variant in variants.items():
+            found = name.startswith(BEST_OF) and variant.pick is None
+            if is_reserved(name) or "--seed-" in name or found:
                 raise ValueError(f"variant name '{name}' is reserved; choose another")
         return variants
 
@@ -206,6 +229,9 @@ class Experiment(Config):
                 "add a metric without reference, such as musiq",
             )  # fmt: skip
         self._check_models()
+        for name, sweep in self.sweeps.items():
+            cell = self.search_cell(name)
+            check_sweep(name, sweep, cell.student, cell.targets, self.seeds)
         return self
 
     def _check_models(self) -> None:
@@ -258,7 +284,21 @@ class Experiment(Config):
                 f"variant '{variant}': targets.start_timesteps is {list(targets.start_timesteps)}; "
                 f"this teacher's steps are 0 to {last}"
             )
-        return Cell(variant, seed, student, targets)
+        return Cell(variant, seed, student, targets, self.variants[variant].pick)
+
+    def search_cell(self, sweep: str) -> Cell:
+        """What the trials of a search start from, with the search's seed."""
+        spec = self.sweeps[sweep]
+        return self.cell(spec.base or self.reference, spec.seed)
+
+    def search_metrics(self, sweep: str) -> tuple[MetricSpec, ...]:
+        """The metrics of a search under the preset, objectives first."""
+        preset, scale = self.evaluation.preset, self.data.scale
+        return tuple(under_preset(spec, preset, scale) for spec in self.sweeps[sweep].metrics())
+
+    def learners(self) -> list[Cell]:
+        """The cells of the grid, and what the trials of searches start from."""
+        return [*self.cells(), *(self.search_cell(name) for name in self.sweeps)]
 
     def cells(self) -> list[Cell]:
         """Every student of the grid, variant by variant."""

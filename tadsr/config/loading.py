@@ -16,6 +16,7 @@ from tadsr.config.documents import Document, KeyPath, origin_of, read_setting, r
 from tadsr.config.experiment import Experiment
 from tadsr.config.grid_reading import add_grid
 from tadsr.config.mistakes import explain, explained
+from tadsr.config.sweep_reading import add_sweeps
 from tadsr.config.variants import collect_variants
 from tadsr.errors import ConfigError, TadsrError
 
@@ -40,6 +41,7 @@ def load_experiment(path: Path | str, overrides: Sequence[str] = ()) -> Experime
     }
     deltas = {name: draft.delta for name, draft in drafts.items()}
     add_grid(document, deltas)
+    add_sweeps(document, path.parent / "sweeps")
     experiment = _validate(document)
     _check_variants(experiment, document, deltas)
     return experiment

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from tadsr.models.discriminator import LatentDiscriminator
 from tadsr.pipeline import TADSRPipeline
 from tadsr.runs import team
 from tadsr.training.draws import Draws
-from tadsr.training.loop import TrainingOutcome, fit
+from tadsr.training.loop import TrainingOutcome, Watch, fit
 from tadsr.training.models import save_pipeline
 from tadsr.training.objective import Term, Trainable
 from tadsr.training.placement import to_device
@@ -30,6 +31,16 @@ from tadsr.training.process import reproducible, seeded
 STUDENT = "student"
 DISCRIMINATOR = "discriminator"
 ERROR_CURVE = "val/target_mse"
+
+
+@dataclass(frozen=True)
+class Looks:
+    """What is done with a student on the way."""
+
+    at: tuple[int, ...]
+    """Images seen."""
+    look: Callable[[int, TADSRPipeline], None]
+    """Called with the point and a pipeline of the averaged weights."""
 
 
 def train_student(
@@ -41,6 +52,7 @@ def train_student(
     *,
     device: str,
     progress: Callable[[int, int], None],
+    looks: Looks | None = None,
 ) -> TrainingOutcome:
     """Distil a student from the teacher and its answers, or go on where `folder` left off.
 
@@ -50,12 +62,15 @@ def train_student(
     `folder/state`, `folder/metrics.jsonl`, and `folder/validation.json` with the squared latent
     error to the target for each validation pair, of the teacher's single step and of the student.
 
+    `looks` sees the student on the way, at its points; what it raises ends the training.
+
     Returns:
         The outcome. Results: `val_start_mse` and `val_target_mse` (means of those errors),
         `val_target_mse_reduction` (1 - their ratio), throughput.
     """
     objective = StudentObjective(spec, seed, teacher, pool, device)
-    outcome, state = fit(objective, spec.training, folder, progress=progress)
+    watch = objective.watch(looks, teacher) if looks else None
+    outcome, state = fit(objective, spec.training, folder, progress=progress, watch=watch)
     results = {
         name: value for name, value in outcome.results.items() if not name.startswith("val/")
     }
@@ -85,6 +100,20 @@ class StudentObjective:
         self.val = self._to_device(pool.validation())
         if spec.training.compile:
             self.teacher.compile()
+
+    def watch(self, looks: Looks, teacher: Any) -> Watch:
+        """`looks` as the loop takes it."""
+
+        def look(point: int, networks: Mapping[str, nn.Module]) -> None:
+            looks.look(point, self.pipeline(networks[STUDENT], teacher))
+
+        return Watch(looks.at, look)
+
+    def pipeline(self, network: Any, teacher: Any) -> TADSRPipeline:
+        """A student's network with the teacher's codec and schedule."""
+        return TADSRPipeline(
+            unet=network, codec=self.codec, scheduler=self.scheduler, scale=teacher.config.scale
+        )
 
     def trainables(self) -> dict[str, Trainable]:
         """The student, and a discriminator with a flat learning rate and no average."""
@@ -173,11 +202,7 @@ def _write(
     """Write the model and its errors."""
     with reproducible(objective.spec.training.threads):
         results = _write_validation(objective, trained, folder / "validation.json")
-    pipeline = TADSRPipeline(
-        unet=trained, codec=objective.codec, scheduler=objective.scheduler,
-        scale=teacher.config.scale,
-    )  # fmt: skip
-    save_pipeline(pipeline, folder / "model")
+    save_pipeline(objective.pipeline(trained, teacher), folder / "model")
     return results
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tadsr.files import digest_files, list_files
+from tadsr.files import digest_files, digest_json, list_files, sha256_file
 
 
 def model_content(folder: Path) -> str:
@@ -30,3 +30,21 @@ def comparison_files(folder: Path) -> dict[str, str]:
 def report_files(folder: Path) -> dict[str, str]:
     """Digest of each file of a report: the page, figures, tables, and what lies with them."""
     return list_files(folder)
+
+
+SWEEP_RESULTS = (
+    "study.json", "references.json", "trials.json", "importances.json", "best.yaml",
+)  # fmt: skip
+"""What a finished search leaves in its folder, beside its trials."""
+
+
+def sweep_content(folder: Path) -> str:
+    """Digest of a search's results."""
+    found = {n: sha256_file(folder / n) for n in SWEEP_RESULTS if (folder / n).is_file()}
+    return digest_json(found)
+
+
+def trial_content(folder: Path) -> str:
+    """Digest of a trial: its scores on the way and in the end."""
+    looks = folder / "looks.json"
+    return sha256_file(looks) if looks.is_file() else ""

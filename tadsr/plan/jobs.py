@@ -6,7 +6,6 @@ works out a path or a digest of its own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from tadsr.config.experiment import Cell, Experiment
@@ -16,15 +15,12 @@ from tadsr.errors import ConfigError, TadsrError
 from tadsr.files import digest_files, digest_json
 from tadsr.plan import recipes
 from tadsr.plan.estimates import CPU_CORE_FLOPS, TYPICAL_SIDE, Estimates, image_count
+from tadsr.plan.job import COMPUTING as COMPUTING
+from tadsr.plan.job import STAGES as STAGES
+from tadsr.plan.job import Job as Job
 from tadsr.plan.resources import stage_resources
 from tadsr.plan.sources import REFERENCE, model_stamp, source_stamp
-
-STAGES = ("data", "weights", "teacher", "targets", "student", "evaluate", "compare", "report",
-          "publish")  # fmt: skip
-COMPUTING = ("teacher", "targets", "student", "evaluate")
-"""The stages that run networks, each job on devices of its own."""
-MANY_JOBS = ("targets", "student", "evaluate")
-"""The stages that consist of several jobs, each with a name of its own."""
+from tadsr.plan.sweep_jobs import sweep_jobs
 
 STORED = "grey HR with one channel"
 """How data sets are stored. Another way is another job, which stores the same pixels again, but no
@@ -36,33 +32,6 @@ SECONDS_PER_SCORED_IMAGE = 0.3
 WORTH_TWO_WORKERS = 60.0
 """Estimated seconds of work from which an evaluation takes two cores; below, most of its time is
 the start of its process, which takes one, and the other is better used by another job."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """Cells that share a process; ends in a receipt."""
-
-    stage: str
-    name: str
-    cells: tuple[str, ...]
-    inputs: tuple[str, ...]
-    """Ids of the jobs whose receipts must be there."""
-    digest: str
-    threads: int = 1
-    start: float = 4.0
-    """Estimated seconds that do not depend on the networks: imports, reading, writing."""
-    flops: float = 0.0
-    """Estimated operations of the networks."""
-
-    @property
-    def cost(self) -> float:
-        """Estimated seconds on one laptop core, for the share done and the time left."""
-        return self.start + self.flops / CPU_CORE_FLOPS
-
-    @property
-    def id(self) -> str:
-        """`<stage>`, or `<stage>/<name>` for a stage of several jobs."""
-        return f"{self.stage}/{self.name}" if self.stage in MANY_JOBS else self.stage
 
 
 class Plan:
@@ -140,9 +109,13 @@ class Plan:
         """The target pool a cell learns from."""
         return self.root / "targets" / recipes.pool_name(self.experiment, cell.targets)
 
+    def sweep(self, name: str) -> Path:
+        """The folder of a hyper-parameter search."""
+        return self.root / "sweeps" / name
+
     def targets(self, pool: str) -> TargetsSpec:
         """The settings of a pool, by its name."""
-        for cell in self.experiment.cells():
+        for cell in self.experiment.learners():
             if recipes.pool_name(self.experiment, cell.targets) == pool:
                 return cell.targets
         raise TadsrError(f"{pool}: no variant uses this target pool; run `tadsr run` again")
@@ -154,6 +127,8 @@ class Plan:
             return recipes.dataset(self.experiment, self.experiment.data.all()[name]).digest
         if stage == "targets":
             return recipes.pool(self.experiment, self.targets(name)).digest
+        if stage == "sweeps":
+            return recipes.sweep(self.experiment, name).digest
         made_by = recipes.upscaler(self.experiment, name if stage == "students" else "teacher-1")
         assert made_by is not None  # noqa: S101 (only bicubic has no recipe)
         return made_by.digest
@@ -171,6 +146,7 @@ def _jobs(experiment: Experiment) -> list[Job]:
     estimates = Estimates(experiment)
     jobs = [_data_job(experiment), _weights_job(experiment), _teacher_job(estimates)]
     jobs += _target_jobs(estimates)
+    jobs += sweep_jobs(estimates)
     students = _student_jobs(estimates)
     evaluations = _evaluate_jobs(estimates, students)
     jobs += [*students, *evaluations, *_closing_jobs(experiment, evaluations)]
@@ -195,7 +171,9 @@ def _data_job(experiment: Experiment) -> Job:
 
 
 def _weights_job(experiment: Experiment) -> Job:
-    names = sorted({name for spec in experiment.metrics() for name in spec.weights})
+    specs = [spec for name in experiment.sweeps for spec in experiment.search_metrics(name)]
+    specs += experiment.metrics()
+    names = sorted({name for spec in specs for name in spec.weights})
     return Job("weights", "weights", tuple(names), (), digest_json(names), start=1)
 
 
@@ -210,7 +188,7 @@ def _teacher_job(estimates: Estimates) -> Job:
 def _target_jobs(estimates: Estimates) -> list[Job]:
     experiment = estimates.experiment
     found: dict[str, Job] = {}
-    for targets in dict.fromkeys(cell.targets for cell in experiment.cells()):
+    for targets in dict.fromkeys(cell.targets for cell in experiment.learners()):
         name = recipes.pool_name(experiment, targets)
         found[name] = Job(
             "targets", name, (name,), ("teacher",), recipes.pool(experiment, targets).digest,
@@ -230,8 +208,9 @@ def _student_jobs(estimates: Estimates) -> list[Job]:
             training = group[0].student.training
             images = len(group) * training.images
             flops = images * estimates.student_image(group[0].student, group[0].targets)
-            jobs.append(Job("student", name, tuple(c.name for c in group),
-                            tuple(f"targets/{pool}" for pool in pools), digest,
+            inputs = [f"targets/{pool}" for pool in pools]
+            inputs += [f"sweep/{cell.pick.sweep}" for cell in group[:1] if cell.pick]
+            jobs.append(Job("student", name, tuple(c.name for c in group), tuple(inputs), digest,
                             training.threads, flops=flops))  # fmt: skip
     return jobs
 

@@ -18,8 +18,8 @@ from tadsr.config.metrics import MetricSpec
 from tadsr.config.student import TargetsSpec
 from tadsr.files import digest_json
 
-STAGE_VERSIONS = {"data": 2, "teacher": 2, "targets": 2, "student": 2, "evaluate": 1,
-                  "compare": 4, "report": 4}  # fmt: skip
+STAGE_VERSIONS = {"data": 2, "teacher": 2, "targets": 2, "student": 2, "sweep": 1,
+                  "evaluate": 1, "compare": 4, "report": 4}  # fmt: skip
 """Raise a number when the stage computes something else from the same settings."""
 
 IN_NO_DIGEST = ("checkpoint_every", "validate_every", "validated_weights")
@@ -91,7 +91,24 @@ def student(experiment: Experiment, cell: Cell) -> Recipe:
     settings = cell.student.normalised()
     settings["training"] = _training(settings["training"])
     settings["seed"] = cell.seed
-    return Recipe("student", settings, {"targets": pool(experiment, cell.targets)})
+    upstream = {"targets": pool(experiment, cell.targets)}
+    if cell.pick:
+        settings["pick"] = cell.pick.which
+        upstream["sweep"] = sweep(experiment, cell.pick.sweep)
+    return Recipe("student", settings, upstream)
+
+
+def sweep(experiment: Experiment, name: str) -> Recipe:
+    """A search: space, objectives, sampler and what its trials start from.
+
+    Not its budget: more trials go on with the same search.
+    """
+    spec, cell = experiment.sweeps[name], experiment.search_cell(name)
+    settings = spec.identity()
+    settings["metrics"] = metrics(experiment.search_metrics(name))
+    settings["student"] = cell.student.normalised()
+    settings["student"]["training"] = _training(settings["student"]["training"])
+    return Recipe("sweep", settings, {"targets": pool(experiment, cell.targets)})
 
 
 def upscaler(experiment: Experiment, name: str) -> Recipe | None:
@@ -127,7 +144,7 @@ def evaluation(experiment: Experiment, name: str, dataset_name: str) -> Recipe:
 def trained_runs(experiment: Experiment) -> list[str]:
     """The run folders of teacher, target pools and students, below the results folder."""
     cells = experiment.cells()
-    targets = dict.fromkeys(cell.targets for cell in cells)
+    targets = dict.fromkeys(cell.targets for cell in experiment.learners())
     pools = [f"targets/{pool_name(experiment, spec)}" for spec in targets]
     return list(dict.fromkeys(["teacher", *pools, *(f"students/{cell.name}" for cell in cells)]))
 

@@ -50,12 +50,23 @@ class TrainingOutcome:
     results: dict[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Watch:
+    """Looks at a training at chosen points; a look that raises ends the training."""
+
+    at: tuple[int, ...]
+    """Images seen."""
+    look: Callable[[int, Mapping[str, nn.Module]], None]
+    """Called with the point and the networks to validate, after the step that reaches the point."""
+
+
 def fit(
     objective: Objective[BatchT],
     settings: TrainingSpec,
     folder: Path,
     *,
     progress: Progress,
+    watch: Watch | None = None,
 ) -> tuple[TrainingOutcome, TrainingState]:
     """Train until `settings.images`, from the state in `folder` where there is one.
 
@@ -73,7 +84,7 @@ def fit(
     network = next(iter(objective.trainables().values())).network
     workers = Workers(next(network.parameters()).device, settings.precision)
     with reproducible(settings.threads), StopRequest() as stop:
-        run = _Run(objective, settings, folder, workers)
+        run = _Run(objective, settings, folder, workers, watch)
         run.resume()
         try:
             run.train(progress, stop)
@@ -90,8 +101,14 @@ class _Run(Generic[BatchT]):
     """One call of `fit`."""
 
     def __init__(
-        self, objective: Objective[BatchT], settings: TrainingSpec, folder: Path, workers: Workers
+        self,
+        objective: Objective[BatchT],
+        settings: TrainingSpec,
+        folder: Path,
+        workers: Workers,
+        watch: Watch | None,
     ) -> None:
+        self.watch = watch
         self.objective = objective
         self.settings = settings
         self.workers = workers
@@ -135,6 +152,7 @@ class _Run(Generic[BatchT]):
             before = state.images
             self.stepper.take(parts, self.batches.count(before))
             self._write_curves(before)
+            self._look(before)
             progress(state.images, spec.images)
             finished = state.images >= spec.images
             stopping, due = team.agree(stop.requested, finished or self._save_is_due(before))
@@ -177,6 +195,16 @@ class _Run(Generic[BatchT]):
             values |= state.last
         if values:
             team.decide(lambda: self.curves.append(state.images, values))
+
+    def _look(self, before: int) -> None:
+        """Let the watch see the networks at each of its points that the last step passed."""
+        state = self.state
+        for point in self.watch.at if self.watch else ():
+            if before < point <= state.images and self.watch:
+                self.ledger.settle()
+                started = time.monotonic()
+                self.watch.look(point, state.validated_networks())
+                self.aside += time.monotonic() - started
 
     def _validate(self) -> dict[str, float]:
         """By the main process, of the averages; raw weights only on the way, if asked for."""

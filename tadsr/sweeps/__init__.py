@@ -1,0 +1,1 @@
+"""Hyper-parameter searches with Optuna: storage, workers, and what is picked in the end."""
