@@ -9,6 +9,7 @@ E = PLAN.argument
 JOBS = PLAN.jobs
 RECEIPT = {job: str(PLAN.output(job)) for job in JOBS}
 NEEDS = {stage: rule_resources(needs) for stage, needs in PLAN.resources.items()}
+NEEDS.setdefault("sweep", {})  # the one stage that an experiment need not have
 INPUTS = {job.id: [RECEIPT[name] for name in job.inputs] for job in JOBS.values()}
 RECEIPTS = f"{PLAN.root}/jobs"
 LOGS = f"{PLAN.root}/logs"

@@ -10,7 +10,7 @@ rule sweep:
     priority: 20  # before the grid, so that winners are not trained last
     threads: lambda wildcards: JOBS[f"sweep/{wildcards.job}"].threads
     resources:
-        **NEEDS.get("sweep", {}),
+        **NEEDS["sweep"],
     log:
         f"{LOGS}/sweep/{{job}}.log",
     conda:
