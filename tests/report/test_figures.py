@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import pickle
 import re
+import subprocess
+import sys
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
+from tadsr.config import Experiment
 from tadsr.report.content import ReportContent
-from tadsr.report.drawing import PALETTE, inline_svg, looks, save
-from tadsr.report.figures import all_figures
+from tadsr.report.drawing import (
+    PALETTE,
+    TWO_COLUMNS,
+    Look,
+    inline_svg,
+    looks,
+    new_figure,
+    save,
+    style,
+)
+from tadsr.report.figures import MAKERS, all_figures
 from tadsr.report.figures.curves import BINS, binned, teacher_data, training_data
 from tadsr.report.figures.effects import effects_data
-from tadsr.report.figures.plane import perception_distortion_data
+from tadsr.report.figures.labels import draw_key, key_height, label_points
+from tadsr.report.figures.plane import (
+    PlanePoint,
+    draw_perception_distortion,
+    perception_distortion_data,
+)
 from tadsr.report.figures.quality_cost import described_cost, quality_cost_data
 
 
@@ -115,23 +137,131 @@ def test_binning_keeps_the_mean_and_the_end(length: int) -> None:
     assert bins[0][1] == pytest.approx(np.mean([y for _, y in series[:size]]))
 
 
+def test_the_front_is_what_nothing_beats(content: ReportContent) -> None:
+    plane = perception_distortion_data(content)[0]
+    assert plane.y.id == "lpips", "lower is better"
+
+    def beaten(point: PlanePoint) -> bool:
+        better = [(p.x >= point.x, p.y <= point.y, (p.x, p.y) != (point.x, point.y))
+                  for p in plane.points]  # fmt: skip
+        return any(all(sides) for sides in better)
+
+    assert {p.name for p in plane.front} == {p.name for p in plane.points if not beaten(p)}
+    assert [p.x for p in plane.front] == sorted(p.x for p in plane.front)
+    turned = replace(plane, y=plane.y.model_copy(update={"higher_is_better": True}))
+    best = max(plane.points, key=lambda p: p.y)
+    assert best.name in [p.name for p in turned.front]
+
+
+def test_students_stand_enlarged_below_with_every_number_once(content: ReportContent) -> None:
+    planes = perception_distortion_data(content)
+    with style():
+        figure = draw_perception_distortion(planes)
+    shown = [ax for ax in figure.axes if ax.get_visible()]
+    assert len(shown) == 2 * len(planes)
+    whole, near = (next(ax for ax in shown if ax.get_title(loc="left") == title)
+                   for title in ("photos-bicubic", "photos-bicubic, students"))  # fmt: skip
+    numbers = [text.get_text() for ax in (whole, near) for text in ax.texts]
+    assert sorted(numbers, key=int) == [str(p.number) for p in planes[0].points]
+    keys = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert keys == [f"{p.number} {p.name}" for p in planes[0].points]
+
+
+def test_labels_do_not_cover_each_other() -> None:
+    """Fifty points on a line, ten of them in one place."""
+    figure = new_figure(3.0, 3.0)
+    ax = figure.subplots()
+    points = [(i / 50, i / 50) for i in range(40)] + [(0.3, 0.7)] * 10
+    ax.plot(*zip(*points, strict=True), "o")
+    with style():
+        label_points(ax, [(x, y, str(i)) for i, (x, y) in enumerate(points)])
+    figure.canvas.draw()
+    boxes = [Text.get_window_extent(text) for text in ax.texts]  # without the lines to points
+    covered = sum(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[:i])
+    assert len(boxes) == 50
+    assert covered <= 5, "of 1225 pairs"
+    frame = ax.get_window_extent()
+    assert all(frame.x0 - 2 < box.x0 and box.x1 < frame.x1 + 2 for box in boxes)
+
+
+@pytest.mark.parametrize("amount", [5, 17, 53])
+def test_a_key_is_no_taller_than_its_share(amount: int) -> None:
+    names = [f"{i} multiple_discriminators" for i in range(amount)]
+    height = key_height(names, TWO_COLUMNS)
+    figure = new_figure(TWO_COLUMNS, 2.0 + height)
+    figure.subplots()
+    with style():
+        draw_key(figure, [(name, Look("#000000", "o")) for name in names])
+        figure.canvas.draw()
+    legend = figure.legends[0].get_window_extent()
+    assert legend.height / figure.dpi <= height + 0.15
+    assert legend.width / figure.dpi <= TWO_COLUMNS
+    assert height < 3.0
+
+
+def test_many_points_of_one_latency_are_not_all_named(content: ReportContent) -> None:
+    variants = tuple(f"v{i}" for i in range(40))
+    mean = content.means["photos-bicubic", "full", "lpips"]
+    means = {("photos-bicubic", name, "lpips"): replace(mean, mean=0.3 + 0.001 * i)
+             for i, name in enumerate(variants)}  # fmt: skip
+    settings = content.experiment.model_copy(update={"reference": "v7"})
+    crowd = replace(content, variants=variants, means={**content.means, **means},
+                    experiment=settings)  # fmt: skip
+    data = quality_cost_data(crowd)
+    assert data is not None
+    assert [p.name for p in data.points if p.named] == [*content.baselines, "v0", "v7", "v39"]
+    assert len(data.points) == 43
+
+
+def test_figures_have_a_papers_width_and_their_numbers_in_words(content: ReportContent) -> None:
+    for figure in all_figures(content):
+        assert 3.2 < figure.figure.get_figwidth() <= TWO_COLUMNS + 0.3, figure.name
+        assert re.search(r"\d\.\d", figure.alternative), figure.name
+        assert figure.caption.endswith("."), figure.name
+
+
 def test_no_two_series_look_the_same() -> None:
     found = looks([f"v{i}" for i in range(28)], ["bicubic", "teacher-15", "teacher-1"])
     assert len({(look.color, look.marker, look.dash) for look in found.values()}) == 31
 
 
-def test_saved_figures_are_equal_byte_for_byte(content: ReportContent, tmp_path: Path) -> None:
-    first, again = (all_figures(content) for _ in range(2))
-    assert [f.name for f in first] == [
+def test_every_figure_there_are_data_for_is_there(content: ReportContent) -> None:
+    assert [f.name for f in all_figures(content)] == [
         "perception-distortion", "quality-cost", "metric-agreement", "components", "effects",
         "ranks", "training", "teacher",
     ]  # fmt: skip
-    chosen = first[1], again[1]
-    paths = [save(f.figure, tmp_path / str(i), f.name) for i, f in enumerate(chosen)]
-    assert [p.suffix for p in paths[0]] == [".svg", ".pdf", ".png"]
-    for one, other in zip(*paths, strict=True):
-        assert one.read_bytes() == other.read_bytes()
-        assert b"2026" not in one.read_bytes()[:2000]
+
+
+FRESH = """
+import hashlib, pickle, sys
+from pathlib import Path
+from tadsr.report.drawing import save, style
+from tadsr.report.figures import MAKERS
+from tadsr.report.content import gather
+experiment, root, folder = pickle.loads(Path(sys.argv[1]).read_bytes())
+with style():
+    figures = [f for make in (MAKERS[0], MAKERS[3]) for f in make(gather(experiment, root))]
+for figure in figures:
+    for path in save(figure.figure, folder, figure.name):
+        print(path.name, hashlib.sha256(path.read_bytes()).hexdigest())
+"""
+
+
+def test_saved_figures_are_equal_byte_for_byte_in_another_process(
+    made: tuple[Experiment, Path], content: ReportContent, tmp_path: Path
+) -> None:
+    """Another process has other hashes of strings, and none of this one's state."""
+    (tmp_path / "made").write_bytes(pickle.dumps((*made, tmp_path / "theirs")))
+    environment = {**os.environ, "PYTHONHASHSEED": "7"}
+    told = subprocess.run([sys.executable, "-c", FRESH, str(tmp_path / "made")], check=True,
+                          capture_output=True, text=True, env=environment).stdout  # fmt: skip
+    with style():
+        figures = [figure for make in (MAKERS[0], MAKERS[3]) for figure in make(content)]
+    paths = [path for f in figures for path in save(f.figure, tmp_path / "ours", f.name)]
+    assert [path.suffix for path in paths[:3]] == [".svg", ".pdf", ".png"]
+    ours = [f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in paths]
+    assert told.splitlines() == ours
+    assert all(str(date.today().year).encode() not in path.read_bytes()[:2000] for path in paths)
 
 
 def test_inline_svg_follows_the_page_and_keeps_its_ids_apart(tmp_path: Path) -> None:

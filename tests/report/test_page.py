@@ -34,7 +34,7 @@ def built(made: tuple[Experiment, Path], tmp_path_factory: pytest.TempPathFactor
     copy = tmp_path_factory.mktemp("copy") / "elsewhere"
     shutil.copytree(root, copy)
     stale = copy / "report" / "figures" / "old.svg"
-    stale.parent.mkdir(parents=True)
+    stale.parent.mkdir(parents=True, exist_ok=True)
     stale.write_text("an earlier report's")
     assert build_report(experiment, copy) == copy / "report" / "index.html"
     return copy

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tadsr.report.content import ReportContent
-from tadsr.report.drawing import DASHES, INK, MUTED, PALETTE, new_figure
+from tadsr.report.drawing import DASHES, INK, MARKERS, MUTED, PALETTE, TWO_COLUMNS, new_figure
 from tadsr.report.figures.figure import ReportFigure
 from tadsr.report.wording import caption
 
@@ -69,12 +70,13 @@ def draw_spectrum(data: SpectrumData, figure: Figure) -> None:
     left, middle, right = figure.subplots(1, 3)
     for ax, panel in zip((left, middle), data.panels, strict=True):
         for index, (t, power) in enumerate(panel.powers.items()):
-            ax.plot(data.frequencies, power, DASHES[index % len(DASHES)], color=PALETTE[index],
-                    label=f"t = {t}")  # fmt: skip
+            ax.plot(data.frequencies, power, DASHES[index % len(DASHES)], label=f"t = {t}",
+                    color=PALETTE[index], marker=MARKERS[index], markevery=4,
+                    markersize=2.5)  # fmt: skip
         ax.axhline(1, color=MUTED, lw=0.8, ls=":")
         ax.set(title=panel.title, xlabel=data.unit, yscale="log")
     left.set_ylabel("power density, white noise = 1")
-    left.legend()
+    _legend_below(left)
     for index, panel in enumerate(data.panels):
         right.plot(range(len(panel.means)), panel.means, DASHES[index], color=PALETTE[index],
                    marker="os"[index], markersize=3, label=panel.title)  # fmt: skip
@@ -82,7 +84,13 @@ def draw_spectrum(data: SpectrumData, figure: Figure) -> None:
     right.axhline(WHITE, color=MUTED, lw=0.8, ls=":", label="white noise")
     right.set(title="mean frequency", xlabel="t", ylabel=data.unit)
     right.xaxis.get_major_locator().set_params(integer=True)
-    right.legend()
+    _legend_below(right)
+
+
+def _legend_below(ax: Axes) -> None:
+    """Under its axes, where it hides no line."""
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.27), ncols=2, fontsize=6.5,
+              columnspacing=1.0, handlelength=2.2)  # fmt: skip
 
 
 def described(data: SpectrumData) -> str:
@@ -99,7 +107,7 @@ def spectrum_figures(content: ReportContent) -> Iterator[ReportFigure]:
     """The spectra, where the targets have them."""
     data = spectrum_data(content.spectrum)
     if data:
-        figure = new_figure(9.0, 3.0)
+        figure = new_figure(TWO_COLUMNS, 2.7)
         draw_spectrum(data, figure)
         words = caption("figures", "spectrum", pairs=content.spectrum["pairs"])
         yield ReportFigure("training", "spectrum", "What score distillation pushes", words,
