@@ -149,8 +149,7 @@ def write_statistics(
     write_parquet(folder / "means.parquet", to_frame(summaries, Summary))
     write_parquet(folder / "comparisons.parquet", to_frame(comparisons, Comparison))
     alarms = [asdict(alarm) for alarm in find_alarms(
-        comparisons, summaries,
-        needs_reference={spec.id: spec.needs_reference for spec in experiment.metrics()},
+        comparisons, summaries, metrics=experiment.metrics(),
     )]  # fmt: skip
     if not comparable:
         text = f"The reference variant '{experiment.reference}' has no scores: no comparisons."

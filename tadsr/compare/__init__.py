@@ -3,6 +3,7 @@
 from tadsr.compare.alarms import Alarm, find_alarms
 from tadsr.compare.claims import PopulationClaim, RecipeClaim, WeightsClaim
 from tadsr.compare.comparison import compare, summarize
+from tadsr.compare.disagreement import Disagreement, disagreements
 from tadsr.compare.factorial import effects
 from tadsr.compare.ranks import AverageRanks, RankCorrelation, average_ranks, rank_correlation
 from tadsr.compare.results import Comparison, Effect, SeedMean, Summary, from_frame, to_frame
@@ -14,6 +15,7 @@ __all__ = [
     "Alarm",
     "AverageRanks",
     "Comparison",
+    "Disagreement",
     "Effect",
     "PopulationClaim",
     "RankCorrelation",
@@ -23,6 +25,7 @@ __all__ = [
     "WeightsClaim",
     "average_ranks",
     "compare",
+    "disagreements",
     "effects",
     "find_alarms",
     "from_frame",

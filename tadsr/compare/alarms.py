@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tadsr.compare.disagreement import disagreements
 from tadsr.compare.results import Comparison, Summary
+
+if TYPE_CHECKING:
+    from tadsr.config.metrics import MetricSpec
 
 UNSTABLE_LEVEL = 0.01
 """Chance of one or more false `unstable_seed` alarms in a (dataset, metric)."""
@@ -19,13 +24,14 @@ class Alarm:
     """One thing to look at before believing a number."""
 
     kind: str
-    """`diverged`, `perception_up_fidelity_down`, `unstable_seed`, `copied_seeds` or
-    `images_left_out`."""
+    """`diverged`, `perception_up_fidelity_down`, `perception_up_consistency_down`,
+    `metrics_disagree`, `unstable_seed`, `copied_seeds` or `images_left_out`."""
     variant: str
+    """Empty where it concerns several."""
     dataset: str
     """Empty where it concerns every data set."""
     metric: str
-    """Empty where it concerns every metric."""
+    """Empty where it concerns several metrics, or every one."""
     text: str
 
 
@@ -33,16 +39,21 @@ def find_alarms(
     comparisons: Sequence[Comparison],
     summaries: Sequence[Summary],
     *,
-    needs_reference: Mapping[str, bool] | None = None,
+    metrics: Iterable[MetricSpec] = (),
 ) -> list[Alarm]:
     """All alarms of `compare` and `summarize` results, in a fixed order.
 
-    `needs_reference` says which metrics are full-reference; what is not in it is looked up in
-    `tadsr.config.metrics.METRICS`, and a metric known to neither raises no trade-off alarm.
+    `metrics` are those asked for; what is not among them is looked up in
+    `tadsr.config.metrics.METRICS`. A metric known to neither raises no alarm about trade-offs or
+    orders.
     """
+    from tadsr.config.metrics import METRICS
+
+    known = METRICS | {spec.id: spec for spec in metrics}
     return [
         *_diverged(summaries),
-        *_trade_offs(comparisons, needs_reference or {}),
+        *_trade_offs(comparisons, known),
+        *_disagreements(comparisons, summaries, known),
         *_unstable_seeds(summaries),
         *_copied_seeds(summaries),
         *_images_left_out(comparisons),
@@ -57,28 +68,60 @@ def _diverged(summaries: Sequence[Summary]) -> Iterable[Alarm]:
 
 
 def _trade_offs(
-    comparisons: Sequence[Comparison], needs_reference: Mapping[str, bool]
+    comparisons: Sequence[Comparison], known: Mapping[str, MetricSpec]
 ) -> Iterable[Alarm]:
-    """No-reference metrics up while full-reference metrics go down: texture that is not there.
+    """No-reference metrics up while metrics against the HR image, or the LR input, go down.
 
     Up and down by the recipe interval; trained variants and metrics with verified weights only.
     """
-    from tadsr.config.metrics import METRICS
-
-    known = {name: spec.needs_reference for name, spec in METRICS.items()} | dict(needs_reference)
     trained = [c for c in comparisons
                if c.seeds_total and c.metric in known and not c.unverified]  # fmt: skip
     trained.sort(key=lambda c: (c.dataset, c.variant, c.metric))
     for (dataset, variant), group in groupby(trained, key=lambda c: (c.dataset, c.variant)):
         members = list(group)
-        up = [c.metric for c in members if not known[c.metric] and _moved(c, better=True)]
-        down = [c.metric for c in members if known[c.metric] and _moved(c, better=False)]
-        if up and down:
+        free = [c for c in members if not known[c.metric].needs_reference]
+        up = [c.metric for c in free if _moved(c, better=True)]
+        down = [c.metric for c in members if _moved(c, better=False)]
+        head = f"{variant} on {dataset}: {', '.join(up)} improved while"
+        hr = [metric for metric in down if known[metric].needs_hr]
+        lr = [metric for metric in down if known[metric].needs_lr]
+        if up and hr:
             text = (
-                f"{variant} on {dataset}: {', '.join(up)} improved while {', '.join(down)} got "
-                "worse; look at the images for detail that the reference does not have"
+                f"{head} {', '.join(hr)} got worse; look at the images for detail that the "
+                "reference does not have"
             )
             yield Alarm("perception_up_fidelity_down", variant, dataset, "", text)
+        if up and lr:
+            text = (
+                f"{head} {', '.join(lr)} got worse: reduced again, its images agree less with "
+                "their LR inputs; where these were made by plain bicubic, look for detail that "
+                "they do not support"
+            )
+            yield Alarm("perception_up_consistency_down", variant, dataset, "", text)
+
+
+def _disagreements(
+    comparisons: Sequence[Comparison],
+    summaries: Sequence[Summary],
+    known: Mapping[str, MetricSpec],
+) -> Iterable[Alarm]:
+    """Pairs of metrics that order the trained variants the other way round, beyond seed noise."""
+    trained = [s for s in summaries if s.seeds_total and s.metric in known]
+    found = disagreements(
+        trained,
+        directions={metric: spec.direction for metric, spec in known.items()},
+        leave_out={c.metric for c in comparisons if c.unverified},
+    )
+    for d in found:
+        one, other = d.metrics
+        text = (
+            f"{d.dataset}: {one} and {other} order the trained variants against each other: of "
+            f"{d.opposed + d.agreed} pairs of variants that both tell apart beyond the scatter of "
+            f"seeds, {d.opposed} come out the other way round (Kendall's tau over all "
+            f"{d.variants} variants: {d.tau:+.2f}); {d.example[0]} is better than {d.example[1]} "
+            f"by {one}, and worse by {other}. Which metric counts decides which variant wins"
+        )
+        yield Alarm("metrics_disagree", "", d.dataset, "", text)
 
 
 def _moved(comparison: Comparison, *, better: bool) -> bool:

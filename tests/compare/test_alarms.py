@@ -40,11 +40,25 @@ def test_nothing_to_say(score_frame: Frames) -> None:
 
 
 def test_texture_without_fidelity(score_frame: Frames) -> None:
-    trade_off = [("perception_up_fidelity_down", "other")]
+    trade_off = [("perception_up_fidelity_down", "other"), ("metrics_disagree", "")]
     assert _alarms(_tables(score_frame, {"psnr": -1.0, "musiq": 1.0})) == trade_off
     assert _alarms(_tables(score_frame, {"lpips": 1.0, "niqe": -1.0})) == trade_off  # lower better
     assert _alarms(_tables(score_frame, {"psnr": 1.0, "musiq": 1.0})) == []
-    assert _alarms(_tables(score_frame, {"psnr": 1.0, "musiq": -1.0})) == []
+    opposed = _alarms(_tables(score_frame, {"psnr": 1.0, "musiq": -1.0}))
+    assert opposed == [("metrics_disagree", "")]
+
+
+def test_texture_that_the_input_does_not_support(score_frame: Frames) -> None:
+    frame = _tables(score_frame, {"lr_psnr": -1.0, "musiq": 1.0, "psnr": 0.0})
+    assert _alarms(frame) == [("perception_up_consistency_down", "other"),
+                              ("metrics_disagree", "")]  # fmt: skip
+    comparisons = compare(frame, "full", resamples=10)
+    text = find_alarms(comparisons, [])[0].text
+    assert text.startswith("other on photos: musiq improved while lr_psnr got worse: reduced again")
+    both = _alarms(_tables(score_frame, {"lr_psnr": -1.0, "musiq": 1.0, "psnr": -1.0}))
+    assert both[:2] == [("perception_up_fidelity_down", "other"),
+                        ("perception_up_consistency_down", "other")]  # fmt: skip
+    assert _alarms(_tables(score_frame, {"lr_psnr": 1.0, "musiq": 1.0})) == []
 
 
 def test_unstable_seed_is_named_once(score_frame: Frames) -> None:

@@ -25,6 +25,7 @@ from tadsr.compare import (
 )
 from tadsr.compare.claims import weights_claim
 from tadsr.compare.verdicts import smallest_effect
+from tadsr.config.metrics import METRICS
 from tadsr.errors import ConfigError, DataError
 from tadsr.seeds import numpy_generator
 
@@ -344,10 +345,10 @@ def test_unverified_weights_get_numbers_and_no_verdict(score_frame: Frames) -> N
                       if c.metric == "lpips"]  # fmt: skip
     assert exploratory.verdict is None
     assert "unverified" in exploratory.text
-    needs = {"lpips": False, "psnr": True}  # as if one were without reference, and psnr fell
+    free = METRICS["lpips"].model_copy(update={"needs_reference": False})  # as if, and psnr fell
     for of, kinds in ((fair, {"perception_up_fidelity_down"}), (found, set())):
         moved = [of["lpips"], replace(of["psnr"], higher_is_better=False)]
-        assert {alarm.kind for alarm in find_alarms(moved, [], needs_reference=needs)} == kinds
+        assert {alarm.kind for alarm in find_alarms(moved, [], metrics=[free])} == kinds
 
 
 def test_diverged_seeds_are_left_out_counted_and_said(score_frame: Frames) -> None:
