@@ -22,8 +22,11 @@ wildcard_constraints:
     job="[a-z0-9_-]+",
 
 
+# Quick, or in need of a network that machines of a cluster often lack.
 localrules:
     all,
+    weights,
+    publish,
 
 
 rule all:

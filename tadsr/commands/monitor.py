@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from tadsr.files import read_json
@@ -26,15 +27,17 @@ class Monitor:
         self._shown = ""
         self._shown_at = 0.0
 
-    def run(self, command: list[str]) -> int:
-        """Run `command` to its end, printing progress; returns its exit code.
+    def run(self, command: list[str], variables: Mapping[str, str]) -> int:
+        """Run `command` with more environment variables to its end, printing progress.
+
+        Returns its exit code.
 
         Snakemake's own output goes to a log file. It is stopped with us, so that the same
         command can go on after a kill; its jobs hold locks of their own.
         """
         self.log.parent.mkdir(parents=True, exist_ok=True)
         search = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-        environment = {**os.environ, "PATH": search}
+        environment = {**os.environ, **variables, "PATH": search}
         self._cost_at_start = self._cost_done()
         with self.log.open("w", encoding="utf-8") as log:
             process = subprocess.Popen(

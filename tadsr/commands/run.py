@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from tadsr.commands.common import add_experiment_arguments
+from tadsr.commands.executors import executor_flags, executor_variables, read_executor
 from tadsr.commands.loss import require_losses
 from tadsr.commands.metric import require_metrics
 from tadsr.commands.monitor import Monitor, stage_times
@@ -71,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("--set: give overrides with the YAML file, not with experiment.json")
     plan = Plan.load(args.experiment, args.overrides, args.results)
     profile = find_profile(args.profile)
+    executor = read_executor(profile)
     if args.dry_run:
         return show_stale(plan)
     make_root(plan)
@@ -89,7 +91,8 @@ def run(args: argparse.Namespace) -> int:
             plan.output(job).unlink(missing_ok=True)
         before = receipt_times(plan)
         monitor = Monitor(plan)
-        code = monitor.run(snakemake_command(plan, args, profile))
+        command = snakemake_command(plan, args, profile, executor)
+        code = monitor.run(command, executor_variables(executor))
     if code != 0:
         fail(plan, code, since)
     return finish(plan, since, time.monotonic() - started, before)
@@ -224,13 +227,15 @@ def cell_content(plan: Plan, stage: str, cell: str) -> str | None:
     return None if card is None else card.get("content")
 
 
-def snakemake_command(plan: Plan, args: argparse.Namespace, profile: Path) -> list[str]:
+def snakemake_command(
+    plan: Plan, args: argparse.Namespace, profile: Path, executor: str
+) -> list[str]:
     """The one way Snakemake is called."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
     command += ["--workflow-profile", str(profile), "--config", f"experiment={plan.argument}"]
-    if args.cores or profile.name == "local":
+    if args.cores or executor == "local":
         command += ["--cores", str(args.cores or os.cpu_count() or 1)]
-    return command + list(args.snakemake)
+    return command + executor_flags(plan, executor) + list(args.snakemake)
 
 
 def fail(plan: Plan, code: int, since: float) -> NoReturn:
