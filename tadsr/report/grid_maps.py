@@ -43,11 +43,11 @@ class RowSource:
     """Of the reference variant."""
 
     def differences(self) -> dict[str, Levels]:
-        """|SR - HR| by upscaler; none without HR."""
+        """|SR - HR| by upscaler; without answers of another size, and none without HR."""
         if self.hr is None:
             return {}
-        return {source.name: difference(pixels, self.hr)
-                for source, pixels in self.answers.items()}  # fmt: skip
+        return {source.name: difference(pixels, self.hr) for source, pixels in self.answers.items()
+                if pixels.shape == self.hr.shape}  # fmt: skip
 
     def spread(self) -> Levels | None:
         """Standard deviation over seeds; None below two."""

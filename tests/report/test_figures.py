@@ -174,6 +174,7 @@ def test_labels_do_not_cover_each_other() -> None:
     points = [(i / 50, i / 50) for i in range(40)] + [(0.3, 0.7)] * 10
     ax.plot(*zip(*points, strict=True), "o")
     with style():
+        figure.draw_without_rendering()
         label_points(ax, [(x, y, str(i)) for i, (x, y) in enumerate(points)])
     figure.canvas.draw()
     boxes = [Text.get_window_extent(text) for text in ax.texts]  # without the lines to points

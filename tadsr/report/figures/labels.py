@@ -38,14 +38,12 @@ def label_points(
 
     `others` are points without a text.
 
-    Positions depend on the layout: call it when all else is drawn. A label that had to go far has
-    a line to its point. Nothing drawn here changes the layout.
+    Positions depend on the layout: call `Figure.draw_without_rendering` when all else is drawn, and
+    then this. A label that had to go far has a line to its point. Nothing here changes the layout.
     """
-    figure = ax.get_figure()
-    if not isinstance(figure, Figure) or not points:
+    if not points:
         return
-    figure.draw_without_rendering()
-    to_points = 72 / figure.dpi
+    to_points = 72 / ax.figure.dpi
     every = [*(point[:2] for point in points), *others]
     places = ax.transData.transform(every) * to_points
     left, bottom, right, top = np.asarray(ax.get_window_extent().extents) * to_points

@@ -136,6 +136,7 @@ def draw_perception_distortion(planes: Sequence[Plane]) -> Figure:
         _draw_plane(pair, plane)
         pairs.append(pair)
     draw_key(figure, [(text, p.look) for text, p in zip(labels, names.values(), strict=True)])
+    figure.draw_without_rendering()
     for plane, (whole, near) in zip(planes, pairs, strict=True):
         inside = [p for p in plane.points if _inside(near, p)]
         outside = [p for p in plane.points if p not in inside]
@@ -183,8 +184,8 @@ def _draw_points(ax: Axes, plane: Plane) -> None:
             drawstyle="steps-pre" if plane.x.higher_is_better else "steps-post")  # fmt: skip
     for point in plane.points:
         look = point.look
-        for x, y in point.seeds:
-            ax.plot(x, y, look.marker, color=look.color, alpha=0.4, markersize=3, mew=0)
+        ax.plot([x for x, _ in point.seeds], [y for _, y in point.seeds], look.marker,
+                color=look.color, alpha=0.4, markersize=3, mew=0)  # fmt: skip
         ax.plot(point.x, point.y, look.marker, color=look.color, markeredgecolor=PAPER,
                 markersize=8 if look.marker == "*" else 6, markeredgewidth=0.5)  # fmt: skip
 

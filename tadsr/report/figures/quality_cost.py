@@ -102,6 +102,7 @@ def draw_quality_cost(data: QualityCost) -> Figure:
     if data.unverified:
         stamp(ax, UNVERIFIED)
     draw_key(figure, [(name, p.look) for name, p in zip(names, named, strict=True)])
+    figure.draw_without_rendering()
     label_points(ax, [(p.seconds, p.quality, str(number))
                       for number, p in enumerate(named, start=1)])  # fmt: skip
     return figure

@@ -48,8 +48,13 @@ def agreement_data(content: ReportContent) -> list[AgreementPanel]:
 
     Metrics of unverified weights are left out, as from every ranking.
     """
-    kept = [s for s in content.summaries if not content.unverified(s.metric)]
+    names = {*content.baselines, *content.variants}
     directions = {spec.id: spec.direction for spec in content.metrics}
+    kept = [
+        s
+        for s in content.summaries
+        if s.variant in names and s.metric in directions and not content.unverified(s.metric)
+    ]
     found = {one.dataset: one for one in rank_correlation(kept, directions=directions)}
     panels = []
     for dataset in content.datasets:
@@ -104,9 +109,9 @@ def _draw_agreement(ax: Axes, panel: AgreementPanel) -> None:
             tau = panel.tau[i + 1][j]
             values[i, j] = np.nan if tau is None else tau
             shown = "–" if tau is None else number(tau, 2, sign=True)
-            dark = tau is not None and abs(tau) > 0.6
-            ax.text(j, i, shown, ha="center", va="center", fontsize=6.5,
-                    color=LIGHT if dark else (DARK if tau is not None else INK))  # fmt: skip
+            color = INK if tau is None else LIGHT if abs(tau) > 0.6 else DARK
+            ax.text(j, i, shown, ha="center", va="center", color=color,
+                    fontsize=min(6.5, 39 / size))  # fmt: skip
     edges = np.arange(size + 1) - 0.5
     ax.pcolormesh(edges, edges, np.ma.masked_invalid(values), cmap="RdBu", vmin=-1, vmax=1)
     names = [metric.title.replace(" (", "\n(") for metric in panel.metrics]
