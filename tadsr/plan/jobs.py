@@ -43,7 +43,7 @@ class Plan:
         self.argument = argument
         """The experiment as a stage command takes it."""
         self.jobs: dict[str, Job] = {job.id: job for job in _jobs(experiment)}
-        self.resources = stage_resources(experiment, self.jobs.values(), COMPUTING)
+        self.resources = stage_resources(experiment, self.jobs.values())
         """By stage, what a scheduler is asked for."""
 
     @classmethod

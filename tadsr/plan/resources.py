@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from tadsr.config.experiment import Cell, Experiment, ResourcesSpec
 from tadsr.errors import ConfigError, nearest
@@ -24,9 +23,7 @@ from tadsr.plan.estimates import (
     at_once,
     image_count,
 )
-
-if TYPE_CHECKING:
-    from tadsr.plan.jobs import Job
+from tadsr.plan.job import COMPUTING, Job
 
 PROCESS_MB = {"data": 800, "weights": 100, "compare": 500, "report": 500, "publish": 500}
 """Resident memory of an empty process of the stage, measured (docs/cluster.md)."""
@@ -66,15 +63,11 @@ class Resources:
         return replace(self, mem_mb=self.mem_mb * more, runtime=self.runtime * more)
 
 
-def stage_resources(
-    experiment: Experiment, jobs: Iterable[Job], computing: tuple[str, ...]
-) -> dict[str, Resources]:
+def stage_resources(experiment: Experiment, jobs: Iterable[Job]) -> dict[str, Resources]:
     """What the jobs of each stage need by their estimates, or by the experiment file.
 
-    Of a stage it is the most that any of its jobs needs, so that they can be one job array.
-
-    Args:
-        computing: the stages that run networks, on a GPU unless `execution.device` is cpu.
+    Of a stage it is the most that any of its jobs needs, so that they can be one job array. Stages
+    that run networks do so on a GPU, unless `execution.device` is cpu.
 
     Raises:
         ConfigError: `execution.resources` names a stage that there is not.
@@ -87,7 +80,7 @@ def stage_resources(
             raise ConfigError(
                 f"execution.resources: '{stage}' is no stage: {nearest(stage, list(stages))}"
             )
-    on_gpu = computing if experiment.execution.device != "cpu" else ()
+    on_gpu = COMPUTING if experiment.execution.device != "cpu" else ()
     return {
         stage: _resources(experiment, stage, group, int(stage in on_gpu))
         for stage, group in stages.items()

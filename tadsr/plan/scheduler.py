@@ -9,7 +9,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from tadsr.plan.jobs import MANY_JOBS, Job, Plan
+from tadsr.plan.job import MANY_JOBS, Job
+from tadsr.plan.jobs import Plan
 
 REASONS = {
     r"exceeded (job )?memory limit|oom.kill|out.of.memory": ("over its memory limit", "mem_mb"),

@@ -10,7 +10,7 @@ import pytest
 from tadsr.config import Experiment
 from tadsr.errors import ConfigError
 from tadsr.plan import Plan
-from tadsr.plan.jobs import COMPUTING
+from tadsr.plan.job import COMPUTING
 from tadsr.plan.resources import Resources, rule_resources
 from tests.conftest import REPOSITORY
 

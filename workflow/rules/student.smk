@@ -18,4 +18,4 @@ rule student:
     message:
         "student {wildcards.job}"
     shell:
-        "tadsr student {params.experiment:q} {wildcards.job} --expect {params.digest} > {log:q} 2>&1"
+        "exec tadsr student {params.experiment:q} {wildcards.job} --expect {params.digest} > {log:q} 2>&1"

@@ -17,4 +17,4 @@ rule teacher:
     message:
         "teacher"
     shell:
-        "tadsr teacher {params.experiment:q} --expect {params.digest} > {log:q} 2>&1"
+        "exec tadsr teacher {params.experiment:q} --expect {params.digest} > {log:q} 2>&1"
