@@ -44,8 +44,8 @@ def pick(candidates: Sequence[Candidate], directions: Sequence[Direction]) -> di
     if len(directions) == 1:
         return {"best": min(feasible, key=lambda c: (_losses(c, directions), c.number))}
     front = pareto_front(feasible, directions)
-    knee = max(front, key=lambda c: (_bulge(c, front, directions), -c.number))
-    return {"knee": knee, "end1": front[0], "end2": front[-1]}
+    bulges = [_bulge(candidate, front, directions) for candidate in front]
+    return {"knee": front[bulges.index(max(bulges))], "end1": front[0], "end2": front[-1]}
 
 
 def pareto_front(

@@ -32,6 +32,7 @@ FIRST_PATIENCE = 15.0
 LONGEST_PAUSE = 5.0
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
+# Of Optuna's ways, wilcoxon, gp and the names of metrics are called so; they are pinned and tested.
 warnings.filterwarnings("ignore", category=ExperimentalWarning)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import time
@@ -194,5 +193,5 @@ def states(study: SweepStudy) -> list[TrialState]:
 def wait_for(there: object, seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not there():  # type: ignore[operator]
-        assert time.monotonic() < deadline, os.listdir()
+        assert time.monotonic() < deadline
         time.sleep(0.05)
