@@ -7,8 +7,9 @@ function setUpTable(table) {
   table.dataset.ready = "yes";
   const body = table.tBodies[0];
   const original = [...body.rows];
-  const said = document.createElement("output"); // announced by screen readers when it changes
-  said.className = "said";
+  // Outputs are announced by screen readers when they change; the order can be seen in the title.
+  const [said, order] = ["said", "unseen"].map((name) =>
+    Object.assign(document.createElement("output"), { className: name }));
   const state = { column: -1, down: false };
   [...table.tHead.rows[0].cells].forEach((head, column) => {
     const button = document.createElement("button");
@@ -19,14 +20,16 @@ function setUpTable(table) {
     button.addEventListener("click", () => {
       nextOrder(state, column);
       applyOrder(table, original, state);
-      said.textContent = state.column < 0 ? "Original order" :
+      order.textContent = state.column < 0 ? "Original order" :
         `Sorted by ${button.textContent.trim()}, ${state.down ? "descending" : "ascending"}`;
     });
   });
   const tools = document.createElement("div");
-  tools.className = "tools";
-  if (original.length >= FILTER_FROM) tools.append(makeFilter(table, original, said));
-  tools.append(said);
+  if (original.length >= FILTER_FROM) {
+    tools.className = "tools";
+    tools.append(makeFilter(table, original, said), said);
+  }
+  tools.append(order);
   (table.closest(".scroll") ?? table).before(tools);
 }
 

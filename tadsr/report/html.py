@@ -33,11 +33,13 @@ from tadsr.report.run_tables import cells_table, fidelity_table
 from tadsr.report.table import Table
 from tadsr.report.tables import comparison_table, main_table
 from tadsr.report.wording import (
+    MEANINGS,
     TEMPLATES,
     conditions,
     endpoints,
     environments,
     headline,
+    meanings,
     problems,
     reproduce,
 )
@@ -138,6 +140,8 @@ def render(
     Every text is escaped. Images that are not inside lie in `images/` beside the page.
     """
     js = _own_text(*SCRIPTS)
+    factorial = [table for name, table in tables.items() if name in TITLES]
+    sweeps = [table for name, table in tables.items() if name.startswith("sweep-")]
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, keep_trailing_newline=True,
@@ -152,12 +156,17 @@ def render(
         data_here=DATA_HERE,
         headline=headline(content),
         endpoints=endpoints(content),
+        meanings=meanings(content),
+        all_meanings=MEANINGS,
         problems=problems(content),
         alarms=[a.get("text", "") for a in content.alarms if a.get("kind") != "diverged"],
         conditions=conditions(content),
         mains=[tables[f"main-{dataset.name}"] for dataset in content.datasets],
         published=published_tables(content),
-        factorial=[table for name, table in tables.items() if name in TITLES],
+        factorial=factorial,
+        sweeps=sweeps,
+        sections={f.section for f in figures}
+        | ({"factorial"} if factorial else set()) | ({"sweeps"} if sweeps else set()),
         figures=figures,
         grids=page_windows(content, grids, sets),
         image_sets=sets,

@@ -29,6 +29,19 @@ TONES: Mapping[str, Tone] = {
 """The tone of verdict words and of the states of a cell."""
 
 
+MEANINGS: Mapping[str, str] = {
+    "better": "the seeds support that the variant is better than the reference. Holm's adjusted p "
+    "over all declared comparisons is at most 0.05, so the chance of one or more false words in "
+    "this report is at most 5 %.",
+    "worse": "the seeds support that the variant is worse than the reference; as for better.",
+    "no difference shown": "the seeds could have shown a difference worth knowing, and did not. "
+    "It does not mean equal.",
+    "under-powered": "there are too few seeds to tell, whatever the truth is. It speaks neither "
+    "for nor against a variant.",
+}
+"""What each verdict word says."""
+
+
 @dataclass(frozen=True)
 class Statement:
     """A verdict with its numbers and, where there is one, what to know before using it."""
@@ -192,6 +205,12 @@ def headline(content: ReportContent) -> str:
     words = [f"{found[word]} {word}" for word in (*TONES, "no verdict") if found[word]]
     total = count(sum(found.values()), "declared comparison")
     return f"Of {total} with {content.reference}: {', '.join(words)}."
+
+
+def meanings(content: ReportContent) -> list[tuple[str, str]]:
+    """The verdict words of this report, each with what it says."""
+    found = {c.verdict for c in primary_comparisons(content)}
+    return [(word, meaning) for word, meaning in MEANINGS.items() if word in found]
 
 
 def conditions(content: ReportContent) -> list[str]:

@@ -18,7 +18,8 @@ def column(table: Locator, index: int) -> list[str]:
 
 
 def test_sorting_follows_the_numbers_of_the_csv(look: Opener, page_file: Path) -> None:
-    table = look(page_file).page.locator(MAIN)
+    page = look(page_file).page
+    table = page.locator(MAIN)
     path = page_file.parent / "tables" / "main-photos-bicubic.csv"
     rows = list(csv.DictReader(path.read_text().splitlines()))
     titles = table.locator("thead th").all_inner_texts()
@@ -29,6 +30,10 @@ def test_sorting_follows_the_numbers_of_the_csv(look: Opener, page_file: Path) -
     first = next(iter(rows[0]))
     head.locator("button").click()
     assert head.get_attribute("aria-sort") == "ascending"
+    said = page.locator(f".scroll:has({MAIN})").locator(
+        "xpath=preceding-sibling::div[1]/output[last()]"
+    )
+    assert said.inner_text().startswith("Sorted by LPIPS")
     shown = column(table, 0)
     assert [text.split()[0] for text in shown] == [row[first].split()[0] for row in by_score]
     head.locator("button").press("Enter")
@@ -59,7 +64,7 @@ def test_filter_keeps_rows_with_all_words_and_announces_how_many(
     page = look(page_file).page
     table = page.locator("#table-cells")
     field = page.get_by_label("Filter rows. Table: Cells")
-    said = field.locator("xpath=ancestor::*[@class='tools']").locator("output")
+    said = field.locator("xpath=ancestor::*[@class='tools']").locator(".said")
     assert said.evaluate("e => e.tagName") == "OUTPUT"  # whose changes are announced
     assert table.locator("tbody tr:visible").count() == 15
     field.focus()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -18,9 +19,10 @@ from tadsr.errors import TadsrError
 from tadsr.files import write_json
 from tadsr.report import build_report, main_tables_text
 from tadsr.report.content import ReportContent, gather
+from tadsr.report.figures import Section, all_figures
 from tadsr.report.html import all_tables, render
 from tadsr.report.images import image_sets
-from tadsr.report.wording import conditions, endpoints, headline, reproduce
+from tadsr.report.wording import conditions, endpoints, headline, meanings, reproduce
 from tests.report.conftest import MISSING
 from tests.report.test_table import Page
 
@@ -157,6 +159,23 @@ def test_summary_says_what_was_found_and_on_what(content: ReportContent, built: 
     page = (built / "report" / "index.html").read_text()
     for fact in (MISSING, "distill_only/seed-1 diverged", "results/synthetic/experiment.json"):
         assert fact in page
+
+
+@pytest.mark.parametrize("section", get_args(Section))
+def test_a_figure_of_any_section_is_on_the_page(
+    built: Path, content: ReportContent, section: str
+) -> None:
+    figure = next(figure for figure in all_figures(content) if figure.name == "effects")
+    moved = replace(content, root=built)
+    page = render(moved, all_tables(moved), [replace(figure, section=section)], [])
+    assert page.count('<figure id="effects">') == 1
+
+
+def test_words_of_this_report_are_explained(content: ReportContent) -> None:
+    words = [word for word, _ in meanings(content)]
+    assert set(words) == {c.verdict for c in content.comparisons if c.primary}
+    page = render(content, all_tables(content), [], [])
+    assert page.index("<b>worse</b>: the seeds support") < page.index("What the numbers are")
 
 
 def test_the_commands_to_reproduce_exist(content: ReportContent) -> None:
