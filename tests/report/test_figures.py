@@ -19,6 +19,7 @@ from matplotlib.text import Text
 from tadsr.config import Experiment
 from tadsr.report.content import ReportContent
 from tadsr.report.drawing import (
+    ONE_COLUMN,
     PALETTE,
     TWO_COLUMNS,
     Look,
@@ -216,7 +217,7 @@ def test_many_points_of_one_latency_are_not_all_named(content: ReportContent) ->
 
 def test_figures_have_a_papers_width_and_their_numbers_in_words(content: ReportContent) -> None:
     for figure in all_figures(content):
-        assert 3.2 < figure.figure.get_figwidth() <= TWO_COLUMNS + 0.3, figure.name
+        assert figure.figure.get_figwidth() in (ONE_COLUMN, TWO_COLUMNS), figure.name
         assert re.search(r"\d\.\d", figure.alternative), figure.name
         assert figure.caption.endswith("."), figure.name
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from tadsr.compare import UNVERIFIED, AverageRanks, average_ranks, rank_correlation
 from tadsr.config import MetricSpec
 from tadsr.report.content import ReportContent
-from tadsr.report.drawing import INK, MUTED, TWO_COLUMNS, new_figure, stamp
+from tadsr.report.drawing import INK, MUTED, ONE_COLUMN, TWO_COLUMNS, new_figure, stamp
 from tadsr.report.figures.figure import ReportFigure, shown_endpoints
 from tadsr.report.wording import caption, count, number, p_text
 
@@ -91,8 +91,8 @@ def draw_agreement(panels: Sequence[AgreementPanel]) -> Figure:
     """Below the diagonal: colour and number for each pair of metrics."""
     rows, columns = math.ceil(len(panels) / COLUMNS), min(COLUMNS, len(panels))
     most = max(len(panel.metrics) for panel in panels) - 1
-    figure = new_figure(0.5 + (TWO_COLUMNS - 0.5) * columns / COLUMNS,
-                        rows * (0.75 + 0.3 * most) + 0.1)  # fmt: skip
+    width = ONE_COLUMN if columns == 1 else TWO_COLUMNS
+    figure = new_figure(width, rows * (0.75 + 0.3 * most) + 0.1)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for panel, ax in zip(panels, axes, strict=False):
         _draw_agreement(ax, panel)
