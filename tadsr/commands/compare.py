@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tadsr.commands.common import add_job_arguments, job_context, load_plan, selected_jobs
 from tadsr.commands.costs import gather_costs
+from tadsr.commands.sweep_summary import gather_sweeps
 from tadsr.commands.upscalers import describe_models
 from tadsr.commands.versions import rendering_versions
 from tadsr.files import atomic_path, write_json
@@ -71,6 +72,10 @@ def compare_all(plan: Plan, belongs: Belongs | None = None) -> Path:
     write_json(folder / "cells.json", cells)
     write_json(folder / "models.json", describe_models(plan, scored))
     write_json(folder / "costs.json", gather_costs(plan))
+    if experiment.sweeps:
+        write_json(folder / "sweeps.json", gather_sweeps(plan))
+    else:
+        (folder / "sweeps.json").unlink(missing_ok=True)  # of an earlier experiment file
     unverified = [name for name, card in gathered.cards.items() if is_unverified(card)]
     write_statistics(plan, folder, gathered.frame, cells, unverified)
     write_effects(plan, folder, gathered.frame, cells)

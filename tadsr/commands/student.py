@@ -28,6 +28,7 @@ from tadsr.plan.artefacts import model_content, pool_content
 from tadsr.plan.receipts import content_of
 from tadsr.runs import Run, team
 from tadsr.runs.folder import verify_run
+from tadsr.sweeps import BEST, CONFIRMED, read_pick
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -91,8 +92,6 @@ def picked(plan: Plan, pick: Pick) -> dict[str, Any]:
     Raises:
         TadsrError: the search is not done.
     """
-    from tadsr.sweeps.results import BEST, read_pick
-
     folder = plan.sweep(pick.sweep)
     if not (folder / BEST).is_file():
         raise TadsrError(
@@ -104,7 +103,7 @@ def picked(plan: Plan, pick: Pick) -> dict[str, Any]:
 
 def confirm(plan: Plan, pick: Pick, folder: Path) -> None:
     """Score a winner that was trained anew on the images that it was found on."""
-    from tadsr.sweeps.trial import CONFIRMED, Validation
+    from tadsr.sweeps.trial import Validation
 
     validation = Validation(plan, pick.sweep, choose_device(plan.experiment.execution.device))
     write_json(folder / CONFIRMED, validation(folder / "model"))

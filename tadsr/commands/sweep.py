@@ -24,12 +24,10 @@ from tadsr.plan.artefacts import sweep_content
 from tadsr.plan.receipts import content_of
 from tadsr.plan.sweep_jobs import CREATE, WORKER
 from tadsr.runs import Run
+from tadsr.sweeps import REFERENCES, STUDY
 
 if TYPE_CHECKING:
     from tadsr.sweeps.study import SweepStudy
-
-STUDY = "study.json"
-REFERENCES = "references.json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

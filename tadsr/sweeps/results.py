@@ -19,12 +19,12 @@ from optuna.trial import FrozenTrial, TrialState
 from tadsr.config.sweep import Goal, SweepSpec
 from tadsr.files import write_json, write_text
 from tadsr.seeds import derive
+from tadsr.sweeps import BEST
 from tadsr.sweeps.samplers import ORIGIN
 from tadsr.sweeps.selection import Candidate, pareto_front, pick
 from tadsr.sweeps.study import DIVERGED, RETRY_OF, SweepStudy
 from tadsr.sweeps.worker import IMAGES, RUN, SCORES
 
-BEST = "best.yaml"
 FEWEST = 4
 """Complete trials below which importances say nothing."""
 
@@ -129,10 +129,3 @@ def _pick_record(chosen: Candidate, spec: SweepSpec) -> dict[str, Any]:
         "delta": chosen.settings,
         "values": dict(zip(names, chosen.values, strict=True)),
     }
-
-
-def read_pick(folder: Path, which: str) -> dict[str, Any]:
-    """A pick of best.yaml: `trial`, `delta` and `values`."""
-    found = yaml.safe_load((folder / BEST).read_text(encoding="utf-8"))
-    picked: dict[str, Any] = found["picks"][which]
-    return picked

@@ -28,10 +28,6 @@ LOOKS = "looks.json"
 """In a trial's folder: images seen to the scores there."""
 
 
-CONFIRMED = "search_scores.json"
-"""In the folder of a winner's student: its scores on the validation images."""
-
-
 class _EndedEarly(Exception):  # noqa: N818 - a result of the trial, not an error
     """A look said that the trial is to be ended."""
 
