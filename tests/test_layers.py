@@ -19,7 +19,8 @@ LAYERS = [
 ]  # fmt: skip
 BASE = ("files", "seeds", "errors")
 TORCH_LAYERS = LAYERS[LAYERS.index("evaluation") : LAYERS.index("metrics") + 1]
-ONLY_IN = {"matplotlib": ["report"], "mlflow": ["publish"], "optuna": ["sweeps"]}
+ONLY_IN = {"matplotlib": ["report"], "mlflow": ["publish"], "optuna": ["sweeps"],
+           "rocrate": ["report"]}  # fmt: skip
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -27,9 +27,20 @@ def comparison_files(folder: Path) -> dict[str, str]:
     return list_files(folder, ("*.parquet", "alarms.json", "cards.json", "missing.json"))
 
 
+PAPER = "paper"
+"""The folder of a report in which `tadsr report paper` writes; no part of the report."""
+
+
 def report_files(folder: Path) -> dict[str, str]:
-    """Digest of each file of a report: the page, figures, tables, and what lies with them."""
-    return list_files(folder)
+    """Digest of each file of a report: the page, figures, tables, and what lies with them.
+
+    Without a paper pack, and without the marks that Snakemake leaves in folders that are outputs.
+    """
+    return {
+        name: digest
+        for name, digest in list_files(folder).items()
+        if not name.startswith(f"{PAPER}/") and not name.endswith(".snakemake_timestamp")
+    }
 
 
 SWEEP_RESULTS = (

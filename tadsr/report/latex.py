@@ -104,7 +104,7 @@ def _caption(table: Table) -> str:
 
 
 def _notes(table: Table) -> list[str]:
-    notes = [rf"\par {_breakable(note)}" for note in table.notes]
+    notes = [rf"\par {latex_prose(note)}" for note in table.notes]
     return [r"{\footnotesize\raggedright\smallskip", *notes, r"\par}"] if notes else []
 
 
@@ -197,15 +197,15 @@ def _widths(table: Table, line: int) -> list[int]:
 
 
 def _cell(cell: Cell, layout: _Layout, column: int) -> str:
-    text = _breakable(cell.text) if column in layout.shares else latex_escape(cell.text)
+    text = latex_prose(cell.text) if column in layout.shares else latex_escape(cell.text)
     text = {1: rf"\textbf{{{text}}}", 2: rf"\underline{{{text}}}"}.get(cell.rank, text)
     smaller = _SMALLER[layout.size]
     interval = rf" {{{smaller}$\pm$ {latex_escape(cell.half_width)}}}" if cell.half_width else ""
     return text + interval + latex_escape(cell.marks)
 
 
-def _breakable(text: str) -> str:
-    """`text` with places to break in words too long for a narrow column, as digests are."""
+def latex_prose(text: str) -> str:
+    """`text` literally, with places to break in words too long for a line, as digests are."""
     return " ".join(_word(word) for word in text.split(" "))
 
 
