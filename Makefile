@@ -1,14 +1,21 @@
-# The two commands of a new user: `make demo` and `make test`. Both are safe to repeat.
+# The commands of a new user: `make demo`, `make ui`, `make test`. All are safe to repeat.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PORT ?= 5000
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadscope
 
-.PHONY: demo test test-fast lint format
+.PHONY: demo ui test test-fast lint format
 
 demo: $(STAMP)
 	@$(BIN)/tadsr run ablations/demo.yaml
+
+# On this machine alone, and without MLflow's reports of use to its makers.
+ui: $(STAMP)
+	@test -s results/mlflow.db || { echo "nothing is published yet: run 'make demo', or 'tadsr publish ablations/<experiment>.yaml'"; exit 1; }
+	@echo "MLflow: http://127.0.0.1:$(PORT) (Ctrl-C ends it; PORT=... for another port)"
+	@MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --host 127.0.0.1 --port $(PORT) --workers 1 --backend-store-uri sqlite:///results/mlflow.db
 
 test: $(STAMP)
 	$(BIN)/python -m pytest $(PARALLEL)

@@ -26,6 +26,6 @@ def publish(plan: Plan, *, partial: bool = False, replace: bool = False) -> Outc
 
     content = gather(plan.experiment, plan.root, partial=partial)
     parent, children = map_experiment(content)
-    board = leaderboard(content)
+    board = leaderboard(content, children)
     name = plan.experiment.name
     return publish_records(name, parent, children, board, plan.root, replace=replace)

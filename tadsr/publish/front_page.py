@@ -13,6 +13,8 @@ from tadsr.publish.trainings import NOTE
 SIGNATURE = "`tadsr publish`"
 """In every description of ours."""
 VIEW = "tadsr"
+PICTURES = "images"
+"""The section of the page of charts that holds the image grid."""
 
 
 KIND = {"mlflow.experimentKind": "custom_model_development"}
@@ -44,7 +46,10 @@ def page_under_way(experiment: str) -> dict[str, str]:
 
 
 def _view(board: Leaderboard) -> dict[str, object]:
-    """The state of MLflow's runs page; sorting by a metric unfolds the children."""
+    """The state of MLflow's runs page; sorting by a metric unfolds the children.
+
+    Charts that are not named here, those of metrics, the page adds by itself.
+    """
     return {
         "searchFilter": "tags.`tadsr.kind` != 'experiment'",
         "orderByKey": f"metrics.`{board.order}`",
@@ -54,4 +59,27 @@ def _view(board: Leaderboard) -> dict[str, object]:
         "modelVersionFilter": "All Runs",
         "datasetsFilter": [],
         "selectedColumns": [f"metrics.`{name}`" for name in board.columns],
+        "compareRunSections": [_section(name) for name in board.sections],
+        "compareRunCharts": [_picture(name) for name in board.images],
+        "isAccordionReordered": True,
+    }
+
+
+def _section(name: str) -> dict[str, object]:
+    section = {"uuid": name, "name": name, "display": True, "isReordered": False}
+    return section | ({"columns": 1, "cardHeight": 420} if name == PICTURES else {})
+
+
+def _picture(name: str) -> dict[str, object]:
+    """One picture of every model; left alone, the page hides it behind all their settings."""
+    return {
+        "uuid": name,
+        "type": "IMAGE",
+        "imageKeys": [name],
+        "displayName": name,
+        "metricSectionId": PICTURES,
+        "step": 0,
+        "showRunParams": False,
+        "isGenerated": True,
+        "deleted": False,
     }

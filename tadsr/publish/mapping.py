@@ -7,7 +7,7 @@ one run per cell of the grid.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from tadsr.publish.artefacts import (
     scores_table,
 )
 from tadsr.publish.cost_points import cost_points, cost_tags
+from tadsr.publish.front_page import PICTURES
 from tadsr.publish.records import Leaderboard, Point, RunRecord
 from tadsr.publish.trainings import (
     MESSAGE_LIMIT,
@@ -39,6 +40,8 @@ from tadsr.report.model_tables import architecture, digests, what_it_is
 
 PARENT = "experiment"
 """Key of the parent run."""
+MAX_PICTURES = 40
+"""On the page of charts; MLflow keeps its state in a tag of 20000 characters."""
 NOTE_LIMIT = 7500
 """Characters of a run's description; MLflow cuts at 8000."""
 
@@ -51,17 +54,23 @@ def map_experiment(content: ReportContent) -> tuple[RunRecord, list[RunRecord]]:
     return _parent(content, children), children
 
 
-def leaderboard(content: ReportContent) -> Leaderboard:
-    """The metrics of the declared test sets (else of the first with any), by the first of them."""
+def leaderboard(content: ReportContent, runs: Sequence[RunRecord] = ()) -> Leaderboard:
+    """The metrics of the declared test sets (else of the first with any), by the first of them.
+
+    With the pictures that `runs` have.
+    """
     declared = [(endpoint.dataset, endpoint.metric) for endpoint in content.experiment.primary]
     measured = [d.name for d in content.datasets if content.defined_metrics(d.name)]
     sets = list(dict.fromkeys(dataset for dataset, _ in declared)) or measured[:1]
     columns = [(name, metric.id) for name in sets for metric in content.defined_metrics(name)]
     order = min(declared or columns, key=lambda column: content.unverified(column[1]))
+    others = [dataset.name for dataset in content.datasets if dataset.name not in sets]
     return Leaderboard(
         order=_shown(content, *order),
         ascending=not content.metric(order[1]).higher_is_better,
         columns=tuple(_shown(content, *column) for column in columns),
+        images=tuple(dict.fromkeys(name for run in runs for name in run.images))[:MAX_PICTURES],
+        sections=("loss", "val", PICTURES, *sets, *others, "grad_norm", "learning_rate", "final"),
     )
 
 

@@ -75,3 +75,7 @@ class Leaderboard:
     ascending: bool
     columns: tuple[str, ...]
     """Metrics shown beside the run's name."""
+    images: tuple[str, ...] = ()
+    """Pictures shown beside each other, by their name in the image grid."""
+    sections: tuple[str, ...] = ()
+    """Of the page of charts, in their order: what stands before the slash of metrics' names."""

@@ -1,4 +1,4 @@
-"""A run is added to where that is possible, and replaced where MLflow cannot change what it says."""
+"""A run is added to where that is possible, and replaced where MLflow cannot change it."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def test_killed_at_random_moments_and_done_again(
         publish(plan)
         whole = time.monotonic() - begun
         wanted = shown(MlflowClient(uri), NAME, tmp_path / "wanted")
-    moments = random.Random(7)  # noqa: S311
+    moments = random.Random(7)
     ended = [killed_after(plan, whole * moments.uniform(0.05, 0.6)) for _ in range(KILLS)]
     assert not all(ended)
     publish(plan)

@@ -195,6 +195,10 @@ def test_leaderboard_is_sorted_by_the_declared_endpoint(content: ReportContent) 
     board = leaderboard(content)
     assert (board.order, board.ascending) == ("photos/lpips", True)
     assert board.columns == ("photos/lpips", "photos/musiq")
+    # Curves first, then pictures, the declared test set, the others.
+    assert board.sections[:5] == ("loss", "val", "images", "photos", "real")
+    pictured = leaderboard(content, map_experiment(content)[1])
+    assert pictured.images == ("photos/a", "photos/b")
     undeclared = content.experiment.model_copy(update={"primary": ()})
     assert leaderboard(dataclasses.replace(content, experiment=undeclared)) == board
 

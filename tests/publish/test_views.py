@@ -14,7 +14,9 @@ from shown import ids_of, runs_of
 
 from tadsr.plan import Plan
 from tadsr.publish import publish, tracking_uri
-from tadsr.publish.records import RunRecord
+from tadsr.publish.front_page import front_page
+from tadsr.publish.mapping import MAX_PICTURES
+from tadsr.publish.records import Leaderboard, RunRecord
 from tadsr.publish.staging import TABLE_TAG, TAG_LIMIT, artefact_tags, picture_paths
 
 
@@ -99,3 +101,24 @@ def test_a_list_of_tables_that_is_too_long_for_a_tag_is_cut_between_tables() -> 
     tag = artefact_tags(RunRecord("a", "a", "x", "done", {}, tables=tables))[TABLE_TAG]
     assert len(tag) <= TAG_LIMIT < len(tag) + 60
     assert json.loads(tag)[0] == {"path": "tables/0000.json", "type": "table"}
+
+
+def test_the_view_of_charts_is_as_mlflow_reads_it(client: MlflowClient) -> None:
+    tags = client.get_experiment(number(client)).tags
+    view = json.loads(tags["mlflow.sharedViewState.tadsr"])
+    assert len(tags["mlflow.sharedViewState.tadsr"]) < 20000
+    sections = {section["uuid"]: section["name"] for section in view["compareRunSections"]}
+    for chart in view["compareRunCharts"]:
+        assert chart["type"] == "IMAGE" and chart["showRunParams"] is False
+        assert sections[chart["metricSectionId"]] == "images"
+    assert [chart["imageKeys"] for chart in view["compareRunCharts"]] == [
+        ["photos/a"],
+        ["photos/b"],
+    ]
+
+
+def test_forty_pictures_with_long_names_fit_into_the_view() -> None:
+    images = tuple(f"a-data-set-of-a-long-name/picture-{i:020d}" for i in range(MAX_PICTURES))
+    board = Leaderboard("photos/lpips", True, ("photos/lpips",) * 20, images)
+    tags = front_page(board, "1", "2" * 32)
+    assert len(tags["mlflow.sharedViewState.tadsr"]) < 20000
