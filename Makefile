@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PORT ?= 5000
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadscope
 
-.PHONY: demo ui test test-fast lint format
+.PHONY: demo ui test test-fast test-slurm lint format
 
 demo: $(STAMP)
 	@$(BIN)/tadsr run ablations/demo.yaml
@@ -22,6 +22,10 @@ test: $(STAMP)
 
 test-fast: $(STAMP)
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not integration"
+
+# A real SLURM of one node; installs Debian's packages where they are missing (as root).
+test-slurm: $(STAMP)
+	TADSR_TEST_SLURM=1 $(BIN)/python -m pytest tests/slurm
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -28,6 +28,7 @@ from tadsr.files import (
 from tadsr.plan import Job, Plan
 from tadsr.plan.artefacts import sweep_content
 from tadsr.plan.receipts import fresh_jobs, read_receipt
+from tadsr.plan.scheduler import ended_by_scheduler, went_on
 from tadsr.plan.sources import absence
 from tadsr.plan.status import failure_of
 from tadsr.runs.folder import read_card
@@ -115,7 +116,7 @@ def make_root(plan: Plan) -> None:
 
 def clear_notes(plan: Plan) -> None:
     """Drop what an earlier run noted of progress and failures; who is at work notes it anew."""
-    for pattern in ("**/*.failed", "**/*.progress.json"):
+    for pattern in ("**/*.failed", "**/*.progress.json", "slurm/**/*.log"):
         for path in (plan.root / "logs").glob(pattern):
             path.unlink(missing_ok=True)
 
@@ -249,6 +250,7 @@ def fail(plan: Plan, code: int, since: float) -> NoReturn:
     said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or [""]
     if code == USAGE:
         raise ConfigError(f"Snakemake: {said[-1].split('error: ')[-1]} (log: {log})")
+    show_tried_again(plan)
     failed = failed_jobs(plan, since)
     for line in failed or [f"Snakemake: {said[-1]}"]:
         print(f"failed: {line}")
@@ -265,6 +267,7 @@ def finish(plan: Plan, since: float, seconds: float, before: dict[str, int]) -> 
     """Say what came out, where it lies, and how long it took."""
     name = plan.experiment.name
     done = fresh_jobs(plan)
+    show_tried_again(plan)
     if "publish" not in done:  # a part that was asked for
         print(f"experiment {name}: {len(done)} of {len(plan.jobs)} jobs are done")
         return 0
@@ -274,6 +277,14 @@ def finish(plan: Plan, since: float, seconds: float, before: dict[str, int]) -> 
     else:
         print(stage_times(plan, seconds, since))
     return 0
+
+
+def show_tried_again(plan: Plan) -> None:
+    """Say which jobs a scheduler ended and a later attempt did: they ask for too little."""
+    for job in plan.jobs.values():
+        ended = ended_by_scheduler(plan, job)
+        if ended and went_on(plan, job, ended):
+            print(f"tried again: {job.id}: {ended.describe(job.stage)}")
 
 
 def receipt_times(plan: Plan) -> dict[str, int]:

@@ -47,7 +47,7 @@ def slurm_logs(plan: Plan) -> Path:
 
 
 def ended_by_scheduler(plan: Plan, job: Job) -> Ended | None:
-    """What SLURM said of a job since the run began; None where it said nothing."""
+    """What SLURM said of the attempts at a job since the run began; None where it said nothing."""
     folder = slurm_logs(plan) / f"rule_{job.stage}"
     if job.stage in MANY_JOBS:
         folder /= job.name
@@ -58,3 +58,10 @@ def ended_by_scheduler(plan: Plan, job: Job) -> Ended | None:
             if re.search(pattern, text, re.IGNORECASE):
                 return Ended(reason, resource, len(logs), log)
     return None
+
+
+def went_on(plan: Plan, job: Job, ended: Ended) -> bool:
+    """Whether a later attempt is under way, or did the job."""
+    since = ended.log.stat().st_mtime_ns
+    signs = (plan.receipt(job.id), plan.progress(job.id))
+    return any(path.is_file() and path.stat().st_mtime_ns > since for path in signs)

@@ -8,6 +8,7 @@ from typing import Any
 from tadsr.files import is_locked
 from tadsr.plan.jobs import Job, Plan
 from tadsr.plan.receipts import current_card, fresh_jobs
+from tadsr.plan.scheduler import ended_by_scheduler, went_on
 from tadsr.runs.folder import lock_path
 from tadsr.runs.progress import read_progress
 
@@ -60,15 +61,21 @@ def _trained(plan: Plan, job: Job, cell: str) -> CellStatus:
     failure = failure_of(plan, job)
     if state == "waiting" and cell in failure:
         state, detail = "failed", failure
+    if state == "interrupted" and failure:
+        detail = failure
     return CellStatus(job.stage, cell, state, detail)
 
 
 def failure_of(plan: Plan, job: Job) -> str:
-    """Why a job failed when it was last tried, and its log; empty if it did not."""
+    """Why a job failed when it was last tried, and its log; empty if it did not.
+
+    By its own account, or of a job that a scheduler ended by the scheduler's.
+    """
     path = plan.log(job.id).with_suffix(".failed")
-    if not path.is_file():
-        return ""
-    return f"{path.read_text(encoding='utf-8').strip()} (log: {plan.log(job.id)})"
+    if path.is_file():
+        return f"{path.read_text(encoding='utf-8').strip()} (log: {plan.log(job.id)})"
+    ended = ended_by_scheduler(plan, job)
+    return "" if ended is None or went_on(plan, job, ended) else ended.describe(job.stage)
 
 
 def _simple(plan: Plan, job: Job, fresh: bool) -> CellStatus:
