@@ -15,6 +15,7 @@ from tadsr.config.data import DatasetSpec
 from tadsr.report.card_tables import flatten
 from tadsr.report.content import ReportContent
 from tadsr.report.latex import latex_prose
+from tadsr.report.reading import read_optional
 from tadsr.report.tables import seeds_of
 from tadsr.report.wording import conditions, count, duration, environments, headline, reproduce
 from tadsr.runs.folder import read_card
@@ -144,7 +145,25 @@ def _settings(content: ReportContent) -> Iterator[Item]:
     yield Item("Teacher's answers", (_listed(experiment.targets.model_dump(mode="json")),))
     student = experiment.student.model_dump(mode="json", exclude_none=True)
     yield Item("Student, base settings (what variants change: table Variants)", (_listed(student),))
-    yield Item("How were these settings chosen, on which data, and after how many trials?")
+    yield from _searches(content)
+    yield Item(
+        "How were the other settings chosen, on which data, and after how many trials?"
+        if experiment.sweeps
+        else "How were these settings chosen, on which data, and after how many trials?"
+    )
+
+
+def _searches(content: ReportContent) -> Iterator[Item]:
+    for name, spec in content.experiment.sweeps.items():
+        trials = read_optional(content.root / "sweeps" / name / "trials.json", [])
+        states = Counter(str(trial["state"]) for trial in trials)
+        found = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
+        goals = ", ".join(f"{goal.metric.title} ({goal.optimised})" for goal in spec.objectives)
+        yield Item(f"Search {name}", (
+            f"over {', '.join(spec.space)}; {spec.sampler.kind} sampler; {goals} on validation "
+            f"images, seed {spec.seed}, which is none of the experiment's",
+            f"{count(len(trials), 'trial')}: {found}" if trials else "no trial was made yet",
+        ))  # fmt: skip
 
 
 def _content(content: ReportContent, run: str) -> tuple[str, ...]:
@@ -182,7 +201,8 @@ def _compute(content: ReportContent) -> Iterator[Item]:
     yield Item("Memory of the machines, and GPU model of the trainings?")
     yield Item("How much compute was used?", (
         *_seconds(content),
-        "data sets, evaluation and report are not counted, nor is what was killed and done again",
+        "data sets, searches, evaluation and report are not counted, nor is what was killed and "
+        "done again",
     ))  # fmt: skip
     yield Item("Versions", (environments(content) or OPEN, f"checklist by tadsr {__version__}"))
     commands = (command for command, _ in reproduce(content))

@@ -33,6 +33,7 @@ FOLDERS = {
     "tables/": "a table, with caption and notes",
     "figures/": "a figure",
     "data/run-cards/": "a run card: recipe, versions, digests and results of one run",
+    "data/sweeps/": "a hyper-parameter search: its trials and what was picked",
     "data/comparison/": "scores, means, comparisons and metric cards as plain data",
 }
 

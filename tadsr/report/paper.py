@@ -16,7 +16,7 @@ from tadsr.config import Experiment
 from tadsr.config.loading import freeze
 from tadsr.errors import TadsrError, listed
 from tadsr.files import TEMPORARY_PREFIX, sha256_file, write_json, write_text
-from tadsr.plan.artefacts import PAPER
+from tadsr.plan.artefacts import PAPER, SWEEP_RESULTS
 from tadsr.report.checklist import to_latex, to_markdown
 from tadsr.report.citations import bibliography
 from tadsr.report.content import ReportContent, gather
@@ -211,6 +211,9 @@ def _copy_data(content: ReportContent, folder: Path) -> None:
     cards = [name for name in (*data, *content.runs) if (root / name / "run.json").is_file()]
     wanted = {f"run-cards/{name}.json": root / name / "run.json" for name in cards}
     wanted |= {f"comparison/{name}": root / "comparison" / name for name in COMPARISON}
+    for sweep in content.experiment.sweeps:
+        names = (f"sweeps/{sweep}/{name}" for name in SWEEP_RESULTS)
+        wanted |= {name: root / name for name in names}
     for name, path in wanted.items():
         if path.is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -17,7 +18,7 @@ from tadsr.config import Experiment
 from tadsr.config.data import DatasetSpec
 from tadsr.config.presets import PRESETS
 from tadsr.errors import TadsrError
-from tadsr.files import list_files, sha256_file
+from tadsr.files import list_files, sha256_file, write_json
 from tadsr.plan.artefacts import report_files
 from tadsr.report import citations, paper
 from tadsr.report.checklist import OPEN, checklist, to_markdown
@@ -224,3 +225,20 @@ def test_mistakes_on_the_command_line(
 def test_a_metric_without_numbers_says_so(content: ReportContent) -> None:
     nothing = replace(content, cards={}, missing={})
     assert answers(nothing)["LPIPS"] == ("not computed: no score",)
+
+
+def test_searches_are_told_with_all_their_trials(content: ReportContent, tmp_path: Path) -> None:
+    settings = content.experiment.model_dump(mode="json")
+    settings["sweeps"] = {"weight": {
+        "space": {"student.losses.adversarial.weight": {"kind": "float", "low": 0.1, "high": 1.0}},
+        "objectives": [{"metric": "lpips"}], "budget": {"trials": 9}}}  # fmt: skip
+    searched = replace(content, experiment=Experiment.model_validate_json(json.dumps(settings)),
+                       root=tmp_path)  # fmt: skip
+    assert answers(searched)["Search weight"][1] == "no trial was made yet"
+    states = ["complete"] * 5 + ["pruned"] * 3 + ["diverged"]
+    write_json(tmp_path / "sweeps" / "weight" / "trials.json", [{"state": s} for s in states])
+    found = answers(searched)
+    assert found["Search weight"][1] == "9 trials: 5 complete, 1 diverged, 3 pruned"
+    assert "student.losses.adversarial.weight" in found["Search weight"][0]
+    others = "How were the other settings chosen, on which data, and after how many trials?"
+    assert found[others] == (OPEN,)
