@@ -95,11 +95,11 @@ class MetricSpec(Config):
                 "compared", "lr is for metrics of single images with a reference, such as psnr; "
                 "leave it out here",
             )  # fmt: skip
-        on_luma = self.needs_reference and self.options.get("test_y_channel") is True
+        on_luma = self.needs_hr and self.options.get("test_y_channel") is True
         if self.grey == "levels" and not on_luma:
             raise ValueError(
-                f"metric '{self.id}': grey: levels is for metrics on Y with a reference, such as "
-                "psnr and ssim; leave it out here"
+                f"metric '{self.id}': grey: levels is for metrics on Y with an HR reference, such "
+                "as psnr and ssim; leave it out here"
             )
         return self
 

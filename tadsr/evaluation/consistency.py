@@ -17,7 +17,7 @@ def reduced(sr: RGB8, lr: RGB8, place: Path | str) -> torch.Tensor:
 
     Antialiased bicubic as Matlab's `imresize`, as LR images are made of HR ones here, but not
     rounded: rounded, a perfect image would equal its input, and have no PSNR. The rounding of the
-    LR input alone then limits LR-PSNR to about 59 dB (a mean squared error of 1/12 level).
+    LR input alone then limits LR-PSNR to about 59 dB (a mean squared error of 1/12).
 
     Raises:
         DataError: the size of `sr` (called `place`) is no whole multiple of that of `lr`.

@@ -142,6 +142,10 @@ def test_what_cannot_be_asked_for_is_one_line(tmp_path: Path) -> None:
     assert experiment(["lr_psnr"]).metric("lr_psnr").needs_hr is False
     with pytest.raises(ConfigError, match=r"lr_psnr reduces images .* data\.scale: 1"):
         experiment(["lr_psnr", "niqe"], scale=1)
+    luma = {"id": "y", "pyiqa": "psnr", "needs_reference": True, "higher_is_better": True,
+            "options": {"test_y_channel": True}, "grey": "levels"}  # fmt: skip
+    with pytest.raises(ConfigError, match="grey: levels is for metrics on Y with an HR reference"):
+        experiment(["lr_psnr", {**luma, "compared": "lr"}])
     niqe = {"id": "n", "pyiqa": "niqe", "needs_reference": False, "higher_is_better": False}
     with pytest.raises(ConfigError, match="lr is for metrics of single images with a reference"):
         experiment(["lr_psnr", {**niqe, "compared": "lr"}])
