@@ -31,6 +31,7 @@ COMMANDS = {
     "compare": "stage: statistics and verdicts",
     "report": "stage: tables, figures and the HTML page",
     "publish": "stage: write everything to MLflow",
+    "merge": "one results folder out of those of several machines",
     "verify": "every digest from the experiment file to the figures, computed again",
     "upscale": "pictures of your own, enlarged with a trained model",
 }

@@ -69,6 +69,24 @@ def remove_leftovers(folder: Path | str, *, older_than: float = 0.0) -> None:
                     path.unlink()
 
 
+def link_tree(source: Path, target: Path, *, without: tuple[str, ...] = ()) -> None:
+    """Copy a folder by hard links, or by bytes where the file system has none across these places.
+
+    Files are only ever replaced by renaming (`atomic_path`), so a link is as good as a copy.
+    Names in `without` and temporary files are left out, at any depth.
+    """
+
+    def copy(one: str, other: str) -> str:
+        try:
+            os.link(one, other)
+        except OSError:
+            shutil.copy2(one, other)
+        return other
+
+    ignore = shutil.ignore_patterns(*without, f"{TEMPORARY_PREFIX}*")
+    shutil.copytree(source, target, copy_function=copy, ignore=ignore)
+
+
 def write_text(path: Path | str, text: str) -> None:
     """Write `text` (UTF-8) to `path` in one step."""
     with atomic_path(path) as temporary:

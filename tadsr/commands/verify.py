@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import asdict
 
 from tadsr.commands.common import add_experiment_arguments, load_plan
-from tadsr.commands.verify_audit import FAILURES, Audit, Finding
+from tadsr.commands.verify_audit import FAILURES, Audit, Finding, Progress
 from tadsr.files import is_locked
 
 STAGES = ("experiment", "data", "weights", "teacher", "targets", "student", "evaluate", "compare",
@@ -45,8 +45,7 @@ def verify(args: argparse.Namespace) -> Audit:
     plan = load_plan(args)
     audit = receipts.check_experiment(plan)
     audit.fast = args.fast
-    if sys.stderr.isatty():
-        audit.progress = show_progress
+    audit.progress = progress_on_terminal()
     if is_locked(plan.root / ".lock"):
         audit.add("unchecked", "experiment", ".", "a run is under way: what it changes meanwhile "
                   "may be told wrongly")  # fmt: skip
@@ -59,15 +58,24 @@ def verify(args: argparse.Namespace) -> Audit:
         kind = "receipts" if stage == "receipts" else f"run cards of stage {stage}"
         audit.add("unchecked", stage, ".", f"{number} {kind} are of a version that gave them no "
                   "checksum")  # fmt: skip
-    if sys.stderr.isatty():
-        print("\r\x1b[K", end="", file=sys.stderr)
+    end_progress()
     return audit
 
 
-def show_progress(stage: str, done: int, total: int) -> None:
-    """How far a stage is, on one line that the next one takes the place of."""
-    if done % 10 == 0 or done == total:
-        print(f"\r\x1b[Kverify {stage}: {done}/{total}", end="", file=sys.stderr, flush=True)
+def progress_on_terminal() -> Progress:
+    """Says how far a stage is on one line that the next one takes the place of; mute elsewhere."""
+
+    def show(stage: str, done: int, total: int) -> None:
+        if sys.stderr.isatty() and (done % 10 == 0 or done == total):
+            print(f"\r\x1b[Kverify {stage}: {done}/{total}", end="", file=sys.stderr, flush=True)
+
+    return show
+
+
+def end_progress() -> None:
+    """Clear the line of the progress."""
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def show(audit: Audit) -> None:

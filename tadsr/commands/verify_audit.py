@@ -59,6 +59,8 @@ class Audit:
     """Stage to what was checked, by unit."""
     contents: dict[str, str] = field(default_factory=dict)
     """Run folder to its content digest, of those whose run card can be relied on."""
+    whole: set[str] = field(default_factory=set)
+    """Run folders that are finished, undamaged, and of now."""
     diverged: set[str] = field(default_factory=set)
     """Run folders of students that diverged."""
     receipts: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -36,7 +36,7 @@ def check_experiment(given: Plan) -> Audit:
         audit = Audit(given)
         audit.add("wrong", "experiment", path, str(error), remedy=AGAIN)
         return audit
-    other = _differences(freeze(frozen.experiment), freeze(given.experiment))
+    other = differences(freeze(frozen.experiment), freeze(given.experiment))
     other = {key: values for key, values in other.items() if not key.startswith("execution.")}
     changed = bool(other) and _agreeing(given) > _agreeing(frozen)
     audit = Audit(given if changed else frozen)
@@ -47,13 +47,13 @@ def check_experiment(given: Plan) -> Audit:
     return audit
 
 
-def _differences(one: Any, other: Any, key: str = "") -> dict[str, tuple[str, str]]:
+def differences(one: Any, other: Any, key: str = "") -> dict[str, tuple[str, str]]:
     """Dotted key to both values, where two settings differ."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         found: dict[str, tuple[str, str]] = {}
         for name in [*one, *(name for name in other if name not in one)]:
             below = f"{key}.{name}" if key else str(name)
-            found |= _differences(one.get(name, GAP), other.get(name, GAP), below)
+            found |= differences(one.get(name, GAP), other.get(name, GAP), below)
         return found
     return {} if one == other else {key: (_said(one), _said(other))}
 

@@ -130,9 +130,10 @@ def check_run(
     audit.contents[run] = card["content"]
     if card["status"] == "diverged":
         audit.diverged.add(run)
-    return _is_of_now(audit, stage, run, card, upstream) & _is_whole(
-        audit, stage, folder, card, content
-    )
+    of_now = _is_of_now(audit, stage, run, card, upstream)
+    if _is_whole(audit, stage, folder, card, content) and of_now:
+        audit.whole.add(run)
+    return run in audit.whole
 
 
 def _is_consistent(audit: Audit, stage: str, run: str, card: dict[str, Any], remedy: str) -> bool:

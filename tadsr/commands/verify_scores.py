@@ -61,12 +61,13 @@ def _scores(
         return None
     if not _is_of_now(audit, path, meta) or not _cards_agree(audit, path, own, cards):
         return None
-    audit.scored[name, dataset] = meta["upscaler_content"]
     if f"data/{dataset}" in audit.contents:
         _images_belong(audit, path, {*frame["image"]}, dataset)
     if meta["failed"]:
         audit.add("missing", STAGE, path, f"{len(meta['failed'])} images could not be measured",
                   remedy=AGAIN)  # fmt: skip
+    else:
+        audit.scored[name, dataset] = meta["upscaler_content"]
     return meta
 
 

@@ -15,6 +15,7 @@ import yaml
 from tadsr.compare import UNVERIFIED
 from tadsr.compare.results import Comparison
 from tadsr.report.content import ReportContent
+from tadsr.report.merging import merged
 from tadsr.report.reading import NOT_MEASURED
 from tadsr.report.table import GAP, Tone
 
@@ -241,6 +242,7 @@ def conditions(content: ReportContent) -> list[str]:
         f"({when}{targets.sampler} sampler, seed {targets.seed}), {shared}. "
         f"A student sees {training.images} images, so it meets each answer about {reuse:.3g} times "
         "(base settings).",
+        *merged(content.root),
         f"Test sets: {sizes}. Intervals over seeds say how repeatable a recipe is on exactly "
         "these images.",
     ]
