@@ -130,6 +130,24 @@ class TestOneExperiment:
         assert changed(before, place.state()) == set()
         assert stamps == {p: p.stat().st_mtime_ns for p in place.root.glob("jobs/**/*.json")}
 
+    def test_without_mlflow_nothing_is_lost_and_a_follower_catches_up(
+        self, place: Workplace
+    ) -> None:
+        before, reachable = place.state(), place.environment
+        receipt = place.root / "jobs" / "publish.json"
+        published = receipt.read_bytes()
+        receipt.unlink()
+        place.environment = {**reachable, "MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
+        output = place.run(code=1)
+        place.environment = reachable
+        assert "publish: MLflow at http://127.0.0.1:9: " in output and "Traceback" not in output
+        assert "1 of " in output and "index.html" in output
+        assert changed(before, place.state()) == set() and not receipt.exists()
+        follow = place.command("publish", "--follow", str(place.experiment))
+        done = subprocess.run(follow, cwd=place.folder, env=reachable, timeout=300, check=False)
+        assert done.returncode == 0 and receipt.read_bytes() == published
+        assert "nothing to do" in place.run()
+
     def test_a_comment_and_a_description_retrain_nothing(self, place: Workplace) -> None:
         before = place.state()
         place.edit("description: regression alone", "description: only regression  # a remark")
