@@ -50,10 +50,10 @@ Opener = Callable[..., Looked]
 
 @pytest.fixture
 def look(browser: Browser) -> Iterator[Opener]:
-    """Opens a file in a context of its own; keywords as of a Playwright context."""
+    """Opens a file or address in a context of its own; keywords as of a Playwright context."""
     contexts = []
 
-    def opener(path: Path, **options: object) -> Looked:
+    def opener(where: Path | str, **options: object) -> Looked:
         usual = {"viewport": {"width": 1200, "height": 900}, "reduced_motion": "reduce"}
         context = browser.new_context(**{**usual, **options})  # type: ignore[arg-type]
         contexts.append(context)
@@ -62,7 +62,7 @@ def look(browser: Browser) -> Iterator[Opener]:
         looked.page.on("pageerror", lambda error: looked.complaints.append(str(error)))
         looked.page.on("request", lambda request: looked.requests.append(request.url))
         looked.page.on("dialog", lambda dialog: looked.complaints.append(dialog.message))
-        looked.page.goto(path.as_uri())
+        looked.page.goto(where if isinstance(where, str) else where.as_uri())
         return looked
 
     yield opener

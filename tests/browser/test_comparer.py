@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -220,6 +223,27 @@ def test_images_beside_the_page_are_loaded_on_demand(look: Opener, light_file: P
     assert natural_sizes(looked.page) == [[40, 32], [160, 128]]
     looked.page.locator(part("image")).select_option(label=EVIL)
     assert natural_sizes(looked.page) == [[40, 32], [160, 128]]
+    assert looked.complaints == []
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def test_images_beside_the_page_are_loaded_from_a_web_server(
+    look: Opener, light_file: Path
+) -> None:
+    handler = partial(Quiet, directory=str(light_file.parent))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        looked = look(f"http://127.0.0.1:{server.server_port}/{light_file.name}")
+        looked.page.locator(part("image")).select_option(label=EVIL)
+        sizes = natural_sizes(looked.page)
+        server.shutdown()
+        thread.join()
+    assert sizes == [[160, 128]] * 2
     assert looked.complaints == []
 
 
