@@ -29,7 +29,8 @@ from tadsr.files import Lock, is_locked
 from tadsr.runs import team
 
 ENVIRONMENT = "TADSR_SLOTS"
-"""`off`, or the folder of the locked files (default: one in /tmp, of this user)."""
+"""`off`, `on` (under a scheduler too, for whoever shares out what it gave), or the folder of the
+locked files (default: one in /tmp, of this user)."""
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 SCHEDULERS = ("SLURM_JOB_ID", "KUBERNETES_SERVICE_HOST")
 """Variables that say that someone else gave this process its devices."""
@@ -89,9 +90,11 @@ def devices(
 def slots_folder(environment: Mapping[str, str] = os.environ) -> Path | None:
     """The folder of the locked files; None where devices are given out by others."""
     given = environment.get(ENVIRONMENT, "")
-    if given == "off" or team.size() > 1 or any(name in environment for name in SCHEDULERS):
+    scheduled = given != "on" and any(name in environment for name in SCHEDULERS)
+    if given == "off" or team.size() > 1 or scheduled:
         return None
-    folder = Path(given) if given else Path("/tmp") / f"tadsr-{os.getuid()}"  # noqa: S108 (checked)
+    default = Path("/tmp") / f"tadsr-{os.getuid()}"  # noqa: S108 (checked)
+    folder = default if given in ("", "on") else Path(given)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:

@@ -154,6 +154,7 @@ def test_several_jobs_may_share_a_gpu(home: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_schedulers_give_out_their_own_devices(home: Path) -> None:
     assert slots_folder({"SLURM_JOB_ID": "7"}) is None
+    assert slots_folder({"SLURM_JOB_ID": "7", "TADSR_SLOTS": "on"}) == slots_folder({})
     assert slots_folder({"TADSR_SLOTS": "off"}) is None
     assert slots_folder({"TADSR_SLOTS": str(home / "x")}) == home / "x"
 

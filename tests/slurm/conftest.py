@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -29,6 +30,8 @@ SETTINGS = ("seeds=[0]", "execution.device=cpu", "student.training.images=960",
 class Place:
     """A folder with the small experiment, and `tadsr run --profile slurm` in it."""
 
+    started: ClassVar[list[subprocess.Popen[str]]] = []
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.root = folder / "results" / "mini"
@@ -45,10 +48,12 @@ class Place:
                 "--profile", "slurm", *FLAGS, *arguments]  # fmt: skip
 
     def start(self, *arguments: str, settings: tuple[str, ...] = ()) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             self.command(*arguments, settings=settings), cwd=self.folder, env=self.environment,
             text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
+        self.started.append(process)
+        return process
 
     def run(self, *arguments: str, code: int = 0, settings: tuple[str, ...] = ()) -> str:
         return self.end(self.start(*arguments, settings=settings), code)
@@ -96,6 +101,8 @@ def cluster() -> Iterator[None]:
     except Unavailable as reason:
         pytest.skip(str(reason))
     finally:
+        for process in Place.started:
+            process.kill()  # only those that a failed test left; Snakemake dies with it
         shutil.rmtree(folder)
 
 

@@ -18,4 +18,4 @@ rule sweep:
     message:
         "sweep {wildcards.job}"
     shell:
-        "tadsr sweep {params.experiment:q} {wildcards.job} --expect {params.digest} > {log:q} 2>&1"
+        "exec tadsr sweep {params.experiment:q} {wildcards.job} --expect {params.digest} > {log:q} 2>&1"
