@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -53,11 +54,14 @@ def latex_escape(text: str) -> str:
     A character that pdfLaTeX's standard fonts lack stands there as `[U+4E2D]`: to be seen and
     replaced, and no error.
     """
-    shown = "".join(_character(character) for character in text)
-    return shown.replace("--", "-{}-") if "--" in text else shown
+    # "--" and "''" would be joined into one sign.
+    apart = re.sub(r"-(?=-)|'(?=')", "\\g<0>\0", unicodedata.normalize("NFC", text))
+    return "".join(_character(character) for character in apart)
 
 
 def _character(character: str) -> str:
+    if character == "\0":
+        return "{}"
     if character in _LATEX:
         return _LATEX[character]
     if _LETTERS.match(character) and character not in _NOT_IN_OT1:

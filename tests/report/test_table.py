@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tadsr.report.latex import latex_table
+from tadsr.report.latex import latex_escape, latex_table
 from tadsr.report.table import GAP, Cell, Column, Table
 from tests.report.compiling import compile_latex, document, needs_latex, too_wide
 
@@ -94,6 +94,15 @@ HARD = (
     "~^\\{}", "[a]", "*", "--partial", "`tadsr run`", "ä ö ü é ñ ß", "中文 🙂 Ðð", "a|b <c> \"d\"",
     "κ σ µ ² § … “x” ’", "ab12" * 16, "student.losses.score_distillation.num_timesteps = 3",
 )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text, shown",
+    [("a---b", "a-{}-{}-b"), ("– and --", "-- and -{}-"), ("it''s", "it'{}'s"), ("a-b", "a-b"),
+     ("e\u0301", "é"), ("\t", "{[}U+0009{]}"), ("50 %", r"50 \%")],
+)  # fmt: skip
+def test_what_latex_would_join_stays_apart(text: str, shown: str) -> None:
+    assert latex_escape(text) == shown
 
 
 @needs_latex
