@@ -47,6 +47,7 @@ class Follower:
         self.cells = {f"students/{variant}/seed-{seed}": (variant, seed) for variant, seed in cells}
         self._carried: dict[str, Stamp] = {}
         self._sent: dict[str, set[Sent]] = {}
+        self._told: dict[str, str] = {}
         self._run_seen = False
 
     def state(self) -> str:
@@ -67,7 +68,7 @@ class Follower:
         return there and job in fresh_jobs(self.plan)  # which reads every receipt
 
     def carry(self) -> list[str]:
-        """Carry the news over, and say whose: one `<run>: <status>` per training.
+        """Carry the news over; returns `<run>: <status>` of the trainings whose status is new.
 
         Raises:
             UnreachableError: MLflow cannot be had; the next call carries everything.
@@ -86,7 +87,10 @@ class Follower:
                     record = training.record
                     runs.bring(record, found.get(record.key, []), above)
         self._carried.update({training.folder: training.stamp for training in news})
-        return [f"{training.record.key}: {training.record.status}" for training in late]
+        now = {training.record.key: training.record.status for training in late}
+        changed = [key for key in now if now[key] != self._told.get(key)]
+        self._told.update(now)
+        return [f"{key}: {now[key]}" for key in changed]
 
     def _news(self) -> Iterator[Training]:
         for folder in (TEACHER, *self.cells):
