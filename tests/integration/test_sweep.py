@@ -38,8 +38,9 @@ sweeps:
 @pytest.fixture(scope="class")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
     place = Workplace(tmp_path_factory.mktemp("sweep"))
-    text = place.experiment.read_text().replace("models: [bicubic, teacher-4, teacher-1]",
-                                                "models: [bicubic]\n  cost: {sizes: [16]}")  # fmt: skip
+    fewer = "models: [bicubic]\n  cost: {sizes: [16]}"
+    text = place.experiment.read_text()
+    text = text.replace("models: [bicubic, teacher-4, teacher-1]", fewer)
     start, end = text.index("  distill_only:"), text.index("evaluation:")
     place.experiment.write_text(text[:start] + text[end:] + SWEEP)
     return place
