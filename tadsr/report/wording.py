@@ -238,9 +238,9 @@ def conditions(content: ReportContent) -> list[str]:
         "Variants share all of these within a seed, so differences are paired.",
         f"All students start from and imitate {teacher}, {source}. No seed varies the teacher, so "
         "every verdict is conditional on it: with another teacher the results may differ.",
-        f"{count(max(len(pools), 1), 'pool')} of {answers}{_contents(content, pools)} "
-        f"({when}{targets.sampler} sampler, seed {targets.seed}), {shared}. "
-        f"A student sees {training.images} images, so it meets each answer about {reuse:.3g} times "
+        f"{count(max(len(pools), 1), 'pool')} of {answers} "
+        f"({_contents(content, pools)}{when}{targets.sampler} sampler, seed {targets.seed}), "
+        f"{shared}. A student sees {training.images} images, so it meets each answer about {reuse:.3g} times "
         "(base settings).",
         *merged(content.root),
         f"Test sets: {sizes}. Intervals over seeds say how repeatable a recipe is on exactly "
@@ -253,7 +253,7 @@ def _contents(content: ReportContent, runs: list[str], shown: int = 3) -> str:
     digests = [str(content.runs[name].get("content", ""))[:12] for name in runs]
     known = [digest for digest in digests if digest]
     more = f" and {len(known) - shown} more, see the run cards" if len(known) > shown else ""
-    return f" (content {', '.join(known[:shown])}{more})" if known else ""
+    return f"content {', '.join(known[:shown])}{more}; " if known else ""
 
 
 def problems(content: ReportContent) -> list[str]:
