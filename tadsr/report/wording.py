@@ -240,8 +240,8 @@ def conditions(content: ReportContent) -> list[str]:
         "every verdict is conditional on it: with another teacher the results may differ.",
         f"{count(max(len(pools), 1), 'pool')} of {answers} "
         f"({_contents(content, pools)}{when}{targets.sampler} sampler, seed {targets.seed}), "
-        f"{shared}. A student sees {training.images} images, so it meets each answer about {reuse:.3g} times "
-        "(base settings).",
+        f"{shared}. A student sees {training.images} images, so it meets each answer about "
+        f"{reuse:.3g} times (base settings).",
         *merged(content.root),
         f"Test sets: {sizes}. Intervals over seeds say how repeatable a recipe is on exactly "
         "these images.",
