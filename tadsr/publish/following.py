@@ -15,7 +15,7 @@ from tadsr.files import is_locked
 from tadsr.plan import Plan
 from tadsr.plan.receipts import current_card, fresh_jobs
 from tadsr.publish.client import opened, tag_experiment
-from tadsr.publish.connection import REACH
+from tadsr.publish.connection import CARRY
 from tadsr.publish.front_page import page_under_way
 from tadsr.publish.mapping import PARENT
 from tadsr.publish.records import RunRecord
@@ -77,7 +77,7 @@ class Follower:
         if not news:
             return []
         experiment = self.plan.experiment
-        with opened(experiment.name, self.plan.root, patience=REACH) as runs:
+        with opened(experiment.name, self.plan.root, patience=CARRY) as runs:
             runs.sent = self._sent
             found = runs.existing()
             late = [n for n in news if not _is_there(n.record, found.get(n.record.key, []))]

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from tadsr.config import Experiment
+from tadsr.config.deltas import changed
 from tadsr.publish.records import DatasetUse, Point, RunRecord
 from tadsr.report.reading import Series, read_optional
 from tadsr.runs.folder import FINISHED
+from tadsr.sweeps import BEST, read_pick
 
 TEACHER = "teacher"
 MESSAGE_LIMIT = 500
@@ -61,7 +63,7 @@ def student_record(
         kind="student",
         status=card["status"],
         tags=_card_tags(card, place) | filled(tags),
-        params=_student_params(experiment, variant, seed),
+        params=_student_params(experiment, root, variant, seed),
         points=(*_curves(curves), *_results(card)),
         datasets=tuple(uses(root, {"train": "train"})),
         files=_own_files(root / place, card, ("run.json", "metrics.jsonl", "validation.json")),
@@ -74,10 +76,17 @@ def _own_files(folder: Path, card: Mapping[str, Any], names: tuple[str, ...]) ->
     return {} if card["status"] == "running" else existing({n: folder / n for n in names})
 
 
-def _student_params(experiment: Experiment, variant: str, seed: int) -> dict[str, str]:
-    """Settings under the dotted keys of experiment files; of a switched-off loss its weight."""
+def _student_params(experiment: Experiment, root: Path, variant: str, seed: int) -> dict[str, str]:
+    """Settings under the dotted keys of experiment files; of a switched-off loss its weight.
+
+    With what a search picked, where the cell is a winner.
+    """
     cell = experiment.cell(variant, seed)
-    settings = cell.student.model_dump(mode="json")
+    student = cell.student
+    if cell.pick and (root / "sweeps" / cell.pick.sweep / BEST).is_file():
+        delta = read_pick(root / "sweeps" / cell.pick.sweep, cell.pick.which)["delta"]
+        student = changed(student, cell.targets, delta)[0]
+    settings = student.model_dump(mode="json")
     custom = settings["losses"].pop("custom")
     settings["losses"] = {**_switched(settings["losses"]), "custom": _switched(custom)}
     return {

@@ -7,13 +7,16 @@ import re
 from pathlib import Path
 
 import pytest
-from made_up_results import IMAGES, score
+from made_up_results import IMAGES, SETTINGS, score
 
+from tadsr.config import Experiment
 from tadsr.evaluation.cost_records import CostRecord
+from tadsr.files import write_text
 from tadsr.plan import Plan
 from tadsr.publish.artefacts import grid_name
 from tadsr.publish.mapping import leaderboard, map_experiment
 from tadsr.publish.records import RunRecord
+from tadsr.publish.trainings import student_record
 from tadsr.report.content import ReportContent, gather
 from tadsr.report.costs import ModelCost
 
@@ -46,6 +49,24 @@ def test_params_are_the_dotted_keys_of_experiment_files(records: dict[str, RunRe
     # What a switched-off loss would have done is no setting of this run.
     assert without["student.losses.adversarial.weight"] == "0.0"
     assert "student.losses.adversarial.discriminator" not in without
+
+
+def test_a_winner_has_the_settings_that_its_search_picked(tmp_path: Path) -> None:
+    key = "student.losses.adversarial.weight"
+    space = {key: {"kind": "float", "low": 0.01, "high": 0.5}}
+    sweep = {"space": space, "objectives": [{"metric": "lpips"}], "budget": {"trials": 2}}
+    winner = {"best-of-w": {"pick": {"sweep": "w", "which": "best"}}}
+    settings = {**SETTINGS, "sweeps": {"w": sweep}, "variants": {**SETTINGS["variants"], **winner}}
+    experiment = Experiment.model_validate_json(json.dumps(settings))
+    card = {"status": "running", "recipe_digest": "ab"}
+
+    def weight() -> str:
+        return student_record(experiment, tmp_path, ("best-of-w", 0), card, {}).params[key]
+
+    assert weight() == "0.02"  # nothing is picked yet
+    best = {"picks": {"best": {"trial": 1, "delta": {key: 0.125}, "values": [0.3]}}}
+    write_text(tmp_path / "sweeps" / "w" / "best.yaml", json.dumps(best))
+    assert weight() == "0.125"
 
 
 def test_points_are_curves_and_final_values(records: dict[str, RunRecord]) -> None:
