@@ -56,6 +56,8 @@ class ReportContent:
     means: Mapping[tuple[str, str, str], Mean]
     """By (data set, upscaler or variant, metric)."""
     comparisons: tuple[Comparison, ...]
+    sweeps: tuple[Mapping[str, Any], ...]
+    """What each search found, as `tadsr compare` gathered it."""
     effects: tuple[Effect, ...]
     """Main effects and interactions of the grid's axes; empty without a grid."""
     seed_means: Mapping[tuple[str, int, str, str], float]
@@ -134,6 +136,7 @@ def gather(experiment: Experiment, root: Path, *, partial: bool = False) -> Repo
         metrics=tuple(_marked(spec, cards) for spec in experiment.metrics()),
         means=read_means(folder / "means.parquet"),
         comparisons=read_comparisons(experiment, folder / "comparisons.parquet"),
+        sweeps=tuple(read_optional(folder / "sweeps.json", []) if experiment.sweeps else []),
         effects=read_effects(experiment, folder / "effects.parquet"),
         seed_means=seed_means_of(scores, variants),
         image_scores=image_scores_of(scores),

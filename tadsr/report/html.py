@@ -30,6 +30,7 @@ from tadsr.report.page_images import PAGE_LIMIT, comparer_data
 from tadsr.report.page_windows import page_windows
 from tadsr.report.published_tables import published_tables
 from tadsr.report.run_tables import cells_table, fidelity_table
+from tadsr.report.sweep_tables import sweep_tables
 from tadsr.report.table import Table
 from tadsr.report.tables import comparison_table, main_table
 from tadsr.report.wording import (
@@ -97,6 +98,7 @@ def all_tables(content: ReportContent) -> dict[str, Table]:
         comparison_table(content, primary=True),
         comparison_table(content, primary=False),
         *factorial_tables(content),
+        *sweep_tables(content),
         fidelity_table(content),
         training_time_table(content),
         cost_table(content),
