@@ -114,10 +114,15 @@ def refuse_to_destroy(folder: Path) -> None:
 def _replace(folder: Path, aside: Path) -> None:
     """Put `aside` in the place of `folder`."""
     old = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY_PREFIX}old-", dir=folder.parent))
+    kept = old / folder.name
     try:
         if folder.exists():
-            folder.replace(old / folder.name)
+            folder.replace(kept)
         aside.replace(folder)
+    except OSError:
+        if kept.exists():
+            kept.replace(folder)
+        raise
     finally:
         shutil.rmtree(old, ignore_errors=True)
 
