@@ -108,6 +108,12 @@ def merged_settings(sources: Sequence[Source]) -> Experiment:
     Raises:
         TadsrError: other settings differ, all named.
     """
+    for source in sources:
+        if source.plan.experiment.sweeps:
+            raise TadsrError(
+                f"{source.label}: an experiment with searches (sweeps) cannot be merged: the "
+                "trials of a search belong to one study; run it in one results folder"
+            )
     first = freeze(sources[0].plan.experiment)
     problems = []
     for source in sources[1:]:

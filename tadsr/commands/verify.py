@@ -12,8 +12,8 @@ from tadsr.commands.common import add_experiment_arguments, load_plan
 from tadsr.commands.verify_audit import FAILURES, Audit, Finding, Progress
 from tadsr.files import is_locked
 
-STAGES = ("experiment", "data", "weights", "teacher", "targets", "student", "evaluate", "compare",
-          "report", "publish", "receipts")  # fmt: skip
+STAGES = ("experiment", "data", "weights", "teacher", "targets", "sweep", "student", "evaluate",
+          "compare", "report", "publish", "receipts")  # fmt: skip
 """In the order of the output."""
 
 
@@ -50,8 +50,10 @@ def verify(args: argparse.Namespace) -> Audit:
         audit.add("unchecked", "experiment", ".", "a run is under way: what it changes meanwhile "
                   "may be told wrongly")  # fmt: skip
     receipts.read_receipts(audit)
-    for check in (runs.check_data, runs.check_teacher, runs.check_targets, runs.check_students,
+    for check in (runs.check_data, runs.check_teacher, runs.check_targets, runs.check_sweeps,
+                  runs.check_students,
                   check_scores, rendering.check_comparison, rendering.check_report,
+                  rendering.check_paper,
                   receipts.check_receipts):  # fmt: skip
         check(audit)
     for stage, number in audit.unsealed.items():
@@ -94,7 +96,13 @@ def show(audit: Audit) -> None:
 
 def _counted(audit: Audit, stage: str) -> str:
     counts = audit.counts.get(stage, Counter())
-    return ", ".join(f"{n:,} {unit}{'s' * (n != 1)}" for unit, n in counts.items())
+    return ", ".join(f"{n:,} {unit if n == 1 else _plural(unit)}" for unit, n in counts.items())
+
+
+def _plural(unit: str) -> str:
+    """`file of the pack` to `files of the pack`."""
+    noun, of, rest = unit.partition(" of ")
+    return f"{noun}s{of}{rest}"
 
 
 def _told(found: list[Finding]) -> str:

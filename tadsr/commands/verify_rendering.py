@@ -18,9 +18,10 @@ from tadsr.commands.compare import compare_all
 from tadsr.commands.verify_audit import Audit
 from tadsr.commands.verify_runs import AGAIN
 from tadsr.commands.versions import rendering_versions
+from tadsr.errors import TadsrError
 from tadsr.files import sha256_file
 from tadsr.plan import Plan
-from tadsr.plan.artefacts import comparison_files, report_files
+from tadsr.plan.artefacts import PAPER, comparison_files, report_files
 
 MADE_FROM = ("data", "teacher", "targets", "student", "evaluate")
 CLOSE = 1e-9
@@ -73,6 +74,26 @@ def check_report(audit: Audit) -> None:
                   "rendered again")  # fmt: skip
     else:
         _render_again(audit, folder)
+
+
+def check_paper(audit: Audit) -> None:
+    """The paper pack, if there is one, against the digests in its RO-Crate."""
+    from tadsr.report.crate import METADATA, described_files
+
+    folder = audit.plan.root / "report" / PAPER
+    remedy = f"move {folder} away and run `tadsr report paper`"
+    try:
+        described = described_files(folder)
+    except TadsrError:
+        audit.add("wrong", "report", folder / METADATA, "not valid JSON", remedy=remedy)
+        return
+    for name, digest in described.items():
+        audit.count("report", "file of the paper pack", 1)
+        path = folder / name
+        found = sha256_file(path) if path.is_file() else "is not there"
+        if found != digest:
+            word = "wrong" if path.is_file() else "missing"
+            audit.add(word, "report", path, found, expected=digest, remedy=remedy)
 
 
 def _render_again(audit: Audit, folder: Path) -> None:

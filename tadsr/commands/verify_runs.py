@@ -11,7 +11,7 @@ from tadsr.data.manifest import Stored, dataset_content, stored_images
 from tadsr.errors import TadsrError
 from tadsr.files import digest_json, sha256_file
 from tadsr.plan import recipes
-from tadsr.plan.artefacts import model_content, pool_content
+from tadsr.plan.artefacts import model_content, pool_content, sweep_content
 from tadsr.runs.folder import CARD, FINISHED, run_files
 from tadsr.weights import Missing, file_digest, status
 
@@ -86,6 +86,19 @@ def check_targets(audit: Audit) -> None:
             check_run(audit, "targets", run, pool_content,
                       {"teacher": audit.contents.get("teacher")})  # fmt: skip
             audit.count("targets", "pool")
+
+
+def check_sweeps(audit: Audit) -> None:
+    """The results of each search against the receipt; its trials are not looked at."""
+    for name in audit.plan.experiment.sweeps:
+        receipt = audit.receipts.get(f"sweep/{name}", {"cells": {}})
+        noted = receipt["cells"].get(f"{name}@results", {}).get("content")
+        folder = audit.plan.sweep(name)
+        audit.count("sweep", "search")
+        if not folder.is_dir():
+            audit.add("missing", "sweep", folder, "no search", remedy=AGAIN)
+        elif noted and sweep_content(folder) != noted:
+            audit.add("wrong", "sweep", folder, sweep_content(folder), expected=noted, remedy=AGAIN)
 
 
 def check_students(audit: Audit) -> None:

@@ -7,12 +7,14 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from tadsr.cli import main
 from tadsr.data.images import read_rgb, write_png
 from tadsr.files import read_json, sha256_file, with_checksum, write_json
+from tadsr.plan import Plan
 from tadsr.plan.artefacts import model_content
 from tests.commands.whole import MINI, SETTINGS, make_whole, tree
 
@@ -215,6 +217,23 @@ def test_a_report_of_other_settings_is_outdated_and_not_called_damaged(
     assert verify() == [("outdated", "jobs/report.json")]
 
 
+def test_a_paper_pack_is_held_against_its_crate_and_is_no_part_of_the_report(
+    root: Path, verify: Callable[..., list[tuple[str, str]]]
+) -> None:
+    experiment = str(root / "experiment.json")
+    assert main(["report", "paper", experiment]) == 0
+    assert verify("--fast") == []
+    assert main(["report", experiment]) == 0
+    assert not [name for name in read_json(root / "jobs" / "report.json")["cells"]
+                if name.startswith("paper")]  # fmt: skip
+    pack = root / "report" / "paper"
+    assert verify("--fast") == []
+    flip(pack / "paper-pack.tex")
+    assert verify("--fast") == [("wrong", "report/paper/paper-pack.tex")]
+    (pack / "paper-pack.tex").unlink()
+    assert verify("--fast") == [("missing", "report/paper/paper-pack.tex")]
+
+
 def test_files_that_no_digest_tells_of_are_mentioned(
     root: Path, verify: Callable[..., list[tuple[str, str]]]
 ) -> None:
@@ -262,3 +281,50 @@ def test_results_of_a_version_without_checksums_are_whole_as_far_as_can_be_told(
     assert {word for word, _ in verify("--fast")} == {"unchecked"}
     flip(root / STUDENT / "model" / "unet" / "net.safetensors")
     assert ("wrong", STUDENT) in verify("--fast")
+
+
+def test_what_lies_on_another_machine_is_unchecked_and_not_called_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Training images in a folder of the user's, and a model of theirs."""
+    photos, theirs = tmp_path / "photos", tmp_path / "theirs"
+    for number in range(2):
+        pixels = np.full((48, 48, 3), 90 + number, np.uint8)
+        write_png(photos / f"{number}.png", pixels)
+    plan = make_whole(
+        tmp_path, "evaluation.models=[bicubic, theirs]",
+        f'evaluation.images={{theirs: {{path: "{theirs}/{{dataset}}"}}}}',
+        f'data.train={{kind: folder, path: "{photos}", degradation: bicubic, crop: 32}}',
+        before_evaluation=lambda plan: _copy_hr(plan, theirs), closing=False,
+    )  # fmt: skip
+
+    def findings() -> set[tuple[str, str]]:
+        capsys.readouterr()
+        main(["verify", str(plan.root / "experiment.json"), "--json", "--fast"])
+        found = json.loads(capsys.readouterr().out)["findings"]
+        return {(f["word"], f["path"]) for f in found if not f["path"].startswith(CLOSING)}
+
+    assert findings() == set()
+    first = sorted(photos.iterdir())[0]
+    pixels = read_rgb(first)
+    first.unlink()
+    assert findings() == {("missing", str(first)), ("unchecked", "jobs/data.json")}
+    write_png(first, pixels ^ 1)
+    assert ("wrong", str(first)) in findings()
+    shutil.move(photos, tmp_path / "gone")
+    shutil.move(theirs, tmp_path / "gone too")
+    assert findings() == {
+        ("unchecked", "data/train"), ("unchecked", "jobs/data.json"),
+        ("unchecked", "evaluations/theirs"), ("unchecked", "jobs/evaluate/baselines.json"),
+    }  # fmt: skip
+
+
+CLOSING = ("jobs/compare", "jobs/report", "jobs/publish")
+
+
+def _copy_hr(plan: Plan, folder: Path) -> None:
+    """Finished images of another method: those of the test set itself."""
+    for dataset in plan.experiment.data.test:
+        for path in (plan.dataset(dataset) / "lr").glob("*.png"):
+            pixels = read_rgb(path).repeat(4, axis=0).repeat(4, axis=1)
+            write_png(folder / dataset / path.name, pixels)

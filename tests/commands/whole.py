@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,12 @@ class MadeUp:
         return (sr + torch.from_numpy(noise).float()).clamp(0, 1)
 
 
-def make_whole(folder: Path, *overrides: str, closing: bool = True) -> Plan:
+def make_whole(
+    folder: Path,
+    *overrides: str,
+    before_evaluation: Callable[[Plan], None] = lambda plan: None,
+    closing: bool = True,
+) -> Plan:
     """Carry out the small experiment in `folder`/results; `closing`: up to the report."""
     given = Plan.load(MINI, [*SETTINGS, *overrides], folder / "results")
     frozen = given.root / "experiment.json"
@@ -45,6 +51,8 @@ def make_whole(folder: Path, *overrides: str, closing: bool = True) -> Plan:
     stage("data", frozen)
     stage("weights", "check", frozen)
     make_trained(plan)
+    before_evaluation(plan)
+    plan = Plan.load(frozen)
     for job in plan.stage("evaluate"):
         evaluate(plan, job.id)
     if closing:
