@@ -11,6 +11,7 @@ from tadsr.plan import Plan
 from tadsr.plan.estimates import CPU_CORE_FLOPS, GPU_FLOPS, Estimates, at_once, image_count
 from tadsr.plan.jobs import STAGES
 from tadsr.plan.sources import absence
+from tadsr.plan.sweep_jobs import trials
 from tadsr.runs.progress import duration
 
 
@@ -26,6 +27,7 @@ def run(args: argparse.Namespace) -> int:
     plan = load_plan(args)
     print(f"experiment {plan.experiment.name}: {len(plan.jobs)} jobs, results in {plan.root}")
     for line in (*stage_table(plan, args.tflops), *training_lines(plan), *target_lines(plan),
+                 *sweep_lines(plan),
                  *memory_lines(plan), *disk_lines(plan), *resource_lines(plan),
                  *weight_lines(plan), *model_lines(plan)):  # fmt: skip
         print(line)
@@ -62,6 +64,20 @@ def training_lines(plan: Plan) -> list[str]:
         variants = [variant for variant in lengths if lengths[variant] == length]
         who = "each student" if len(variants) == len(lengths) else ", ".join(variants)
         lines.append(f"{who}: {length}")
+    return lines
+
+
+def sweep_lines(plan: Plan) -> list[str]:
+    """One line per search."""
+    lines = []
+    for name, spec in plan.experiment.sweeps.items():
+        trial, hours = trials(plan.experiment, name), spec.budget.hours
+        ends = f"{hours:g} hours" if hours and not spec.budget.trials else f"{trial} trials"
+        length = _length(plan.experiment.search_cell(name).student.training)
+        lines.append(
+            f"sweep {name}: {ends} by {spec.workers} workers, each trial at most {length}; "
+            f"{len(spec.picks) * len(plan.experiment.seeds)} students confirm it"
+        )
     return lines
 
 

@@ -27,7 +27,8 @@ from tadsr.config.metrics import METRICS, AskedMetric, MetricSpec, under_preset
 from tadsr.config.models import ModelsSpec, is_reserved
 from tadsr.config.published import PUBLISHED
 from tadsr.config.student import StudentSpec, TargetsSpec, loss_file_digest
-from tadsr.config.sweep import BEST_OF, Pick, SweepSpec, check_sweep
+from tadsr.config.sweep import BEST_OF, Pick, SweepSpec
+from tadsr.config.sweep_check import check_sweep
 from tadsr.config.teacher import TeacherSpec
 from tadsr.errors import ConfigError, nearest
 

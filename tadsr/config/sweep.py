@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from tadsr.config.base import (
     Config,
@@ -18,17 +18,12 @@ from tadsr.config.base import (
     mistake_at,
     no_duplicates,
 )
-from tadsr.config.deltas import Delta, changed
+from tadsr.config.deltas import Delta
 from tadsr.config.metrics import AskedMetric, MetricSpec
-from tadsr.config.student import StudentSpec, TargetsSpec
 from tadsr.config.sweep_space import Parameter, Value, grid_points
 
 BEST_OF = "best-of-"
 """What the names of variants that a search finds start with."""
-
-UNCHANGEABLE = ("images", "validate_every", "checkpoint_every", "validated_weights", "threads")
-"""Settings of `student.training` that a search leaves alone: a trial's length is what a pruner
-divides, and the others change how a training is watched."""
 
 
 class Scored(Config):
@@ -235,46 +230,3 @@ class Pick(Config):
 def variant_name(sweep: str, which: str) -> str:
     """`best-of-<sweep>`; for a Pareto front `best-of-<sweep>-knee`, `-end1`, `-end2`."""
     return f"{BEST_OF}{sweep}" if which == "best" else f"{BEST_OF}{sweep}-{which}"
-
-
-def check_sweep(
-    name: str, spec: SweepSpec, student: StudentSpec, targets: TargetsSpec, seeds: Sequence[int]
-) -> None:
-    """Hold a search against the experiment; `student` and `targets` are its base's.
-
-    Raises:
-        PydanticCustomError: at the key below `sweeps`.
-    """
-    if "--" in name:
-        raise mistake_at(f"sweeps.{name}", "a search's name holds no '--'; choose another")
-    if spec.seed in seeds:
-        raise mistake_at(f"sweeps.{name}.seed", f"{spec.seed} is a seed of the experiment; the "
-                         "winner is confirmed with seeds that the search has not seen: choose "
-                         "another")  # fmt: skip
-    for place, delta in spec.deltas():
-        for key in delta:
-            _check_key(f"sweeps.{name}.{place}", key)
-        try:
-            changed(student, targets, delta)
-        except ValidationError as error:
-            reason = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
-            raise mistake_at(f"sweeps.{name}.{place}", f"{_shown(delta)}: {reason}") from None
-
-
-def _check_key(place: str, key: str) -> None:
-    from tadsr.config.mistakes import is_section, type_at, unknown_key  # they know Experiment
-
-    path = tuple(key.split("."))
-    if path[0] != "student":
-        raise mistake_at(place, f"{key}: a search changes keys below student, as its trials share "
-                         "one set of targets")  # fmt: skip
-    if path[:2] == ("student", "training") and path[2:] and path[2] in UNCHANGEABLE:
-        raise mistake_at(place, f"{key}: is the same for all trials; set it in the base variant")
-    if type_at(path) is None:
-        raise mistake_at(place, f"{key}: {unknown_key(path)}")
-    if is_section(path):
-        raise mistake_at(place, f"{key}: is a section, not a setting")
-
-
-def _shown(delta: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key}={value!r}" for key, value in delta.items())

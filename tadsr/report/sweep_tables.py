@@ -9,6 +9,7 @@ import numpy as np
 
 from tadsr.compare.claims import t_interval
 from tadsr.config import MetricSpec
+from tadsr.config.grid_names import short_keys
 from tadsr.report.content import ReportContent
 from tadsr.report.table import GAP, Cell, Column, Table
 from tadsr.report.tables import label_cell
@@ -19,8 +20,9 @@ def sweep_tables(content: ReportContent) -> Iterator[Table]:
     """One table per search that is concluded."""
     for found in content.sweeps:
         specs = {spec.id: spec for spec in content.experiment.search_metrics(found["sweep"])}
+        short = short_keys(list(content.experiment.sweeps[found["sweep"]].space))
         rows = [
-            _winner(content, pick, specs[metric])
+            _winner(content, pick, specs[metric], short)
             for pick in found["picks"]
             for metric in found["metrics"]
         ]
@@ -42,13 +44,17 @@ def sweep_tables(content: ReportContent) -> Iterator[Table]:
         )  # fmt: skip
 
 
-def _winner(content: ReportContent, pick: Mapping[str, Any], spec: MetricSpec) -> tuple[Cell, ...]:
+def _winner(
+    content: ReportContent, pick: Mapping[str, Any], spec: MetricSpec, short: Mapping[str, str]
+) -> tuple[Cell, ...]:
     scores = [entry[spec.id] for entry in pick["confirmed"].values() if entry is not None]
     wanted = len(pick["confirmed"])
     seeds = str(wanted) if len(scores) == wanted else f"{len(scores)} of {wanted}"
     return (
         label_cell(content, pick["variant"]),
-        Cell("; ".join(f"{key} = {_setting(value)}" for key, value in pick["delta"].items())),
+        Cell(
+            "; ".join(f"{short[key]} = {_setting(value)}" for key, value in pick["delta"].items())
+        ),
         Cell(f"{spec.title} {spec.arrow}"),
         _value(pick["search"][spec.id], spec),
         _mean(scores, spec),

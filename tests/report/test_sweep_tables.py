@@ -43,7 +43,7 @@ def test_search_and_confirmation_stand_side_by_side(content: ReportContent) -> N
     assert winner[3].value == 28.5
     assert winner[4].value == pytest.approx(sum(scores) / 3)
     assert winner[4].half_value == pytest.approx((high - low) / 2)
-    assert [cell.text for cell in winner[:3]] == ["best-of-weight", f"{WEIGHT} = 0.1235",
+    assert [cell.text for cell in winner[:3]] == ["best-of-weight", "adversarial = 0.1235",
                                                   "PSNR-Y ↑"]  # fmt: skip
     assert (winner[5].text, teacher[3].value, reference[3].text) == ("3", 29.0, "–")
     assert "3 trials (2 complete, 1 pruned)" in made.caption
