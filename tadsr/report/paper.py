@@ -28,7 +28,6 @@ from tadsr.report.grids import build_grids
 from tadsr.report.html import all_tables
 from tadsr.report.latex import PACKAGES, latex_escape, latex_table
 from tadsr.report.tables import seeds_of
-from tadsr.report.wording import count
 from tadsr.runs.folder import FINISHED
 
 MAIN = "paper-pack.tex"
@@ -149,13 +148,11 @@ def _fill(content: ReportContent, folder: Path, date: str) -> None:
 
 def _figures(content: ReportContent, folder: Path) -> Iterator[str]:
     """Write every figure with its float; vector graphics, photographs as PNG."""
-    sets = ", ".join(f"{d.name} {count(d.n_images, 'image')}" for d in content.datasets)
-    numbers = f"Numbers: {seeds_of(content)} per variant; {sets}."
     for figure in all_figures(content):
         for path in save(figure.figure, folder, figure.name):
             if path.suffix != ".pdf":
                 path.unlink()
-        caption = f"{figure.title}. {figure.caption} {numbers}"
+        caption = f"{figure.title}. {figure.caption} ({seeds_of(content)} per variant.)"
         text = _float(f"{figure.name}.pdf", figure.name, caption)
         write_text(folder / f"{figure.name}.tex", text)
         yield figure.name
