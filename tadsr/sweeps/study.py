@@ -135,9 +135,16 @@ class SweepStudy:
                 return optuna.Trial(self.study, trial._trial_id)
         return None
 
-    def fail(self, number: int) -> None:
-        """End a trial without a result, unless it has ended already."""
+    def fail(self, number: int, crash: str = "") -> None:
+        """End a trial without a result, unless it has ended already.
+
+        Args:
+            crash: the error that it ended in; without one its worker is gone, and it is repeated.
+        """
+        trial_id = self.trials()[number]._trial_id
         try:
+            if crash:
+                patiently(lambda: self.storage.set_trial_user_attr(trial_id, CRASHED, crash))
             patiently(lambda: self.study.tell(number, state=TrialState.FAIL, skip_if_finished=True))
         except UpdateFinishedTrialError:  # in this very moment
             return

@@ -20,7 +20,7 @@ from tadsr.errors import TadsrError, listed
 from tadsr.sweeps.leases import Lease, LeaseLostError, Reaper, Worker
 from tadsr.sweeps.samplers import suggest
 from tadsr.sweeps.storage import patiently
-from tadsr.sweeps.study import CRASHED, DIVERGED, SweepStudy
+from tadsr.sweeps.study import DIVERGED, SweepStudy
 
 SCORES, RUN, IMAGES = "scores", "run", "images"
 """Attributes of a trial: its last scores by metric and image, its run's folder, images seen."""
@@ -125,8 +125,7 @@ def _do(search: Search, trial: optuna.Trial) -> None:
         text = " ".join(str(error).split())[:500] or type(error).__name__
         print(f"trial {trial.number}: failed: {text}", flush=True)
         search.crashes.append(f"trial {trial.number}: {text}")
-        patiently(lambda: trial.set_user_attr(CRASHED, text))
-        study.fail(trial.number)
+        study.fail(trial.number, text)
     except BaseException:  # stopped from outside: the trial is free at once
         study.fail(trial.number)
         raise
