@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from tadsr.files import TEMPORARY_PREFIX
 from tadsr.publish.trainings import existing
 from tadsr.report.content import ReportContent
 
@@ -105,5 +104,6 @@ def grid_name(dataset: str, image: str) -> str:
 
 
 def _files(folder: Path) -> list[Path]:
+    """Without hidden ones: half-written files, and the marks that Snakemake leaves in folders."""
     return [path for path in sorted(folder.rglob("*"))
-            if path.is_file() and not path.name.startswith(TEMPORARY_PREFIX)]  # fmt: skip
+            if path.is_file() and not path.name.startswith(".")]  # fmt: skip
