@@ -77,6 +77,9 @@ def _agreeing(plan: Plan) -> int:
 
 def read_receipts(audit: Audit) -> None:
     """Read all receipts; those that are damaged are found, and not relied on."""
+    merged = audit.plan.root / "merged.json"
+    if merged.is_file():  # of `tadsr merge`; the report tells what is in it
+        audit.read_sealed("experiment", merged, "merge again")
     for job in audit.plan.jobs.values():
         path = audit.plan.receipt(job.id)
         if path.is_file():

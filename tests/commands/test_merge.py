@@ -68,6 +68,11 @@ def test_merged_seeds_are_what_one_machine_would_have_made(
     said = capsys.readouterr().out
     assert f"next: tadsr run {out / 'experiment.json'}" in said
     assert "note:" not in said
+    note = (out / "merged.json").read_text()
+    (out / "merged.json").write_text(note.replace("students/full/seed-2", "students/full/seed-3"))
+    assert main(["verify", str(out / "experiment.json"), "--fast"]) == 1
+    assert "wrong     merged.json" in capsys.readouterr().out
+    (out / "merged.json").write_text(note)
     plan = Plan.load(out / "experiment.json")
     assert plan.experiment.seeds == (0, 1, 2, 3)
     assert stale_jobs(plan) == CLOSING
