@@ -18,6 +18,7 @@ from tadsr.sweeps.results import candidate, write_results
 from tadsr.sweeps.samplers import looks_of
 from tadsr.sweeps.study import SweepStudy
 from tadsr.sweeps.worker import TrialResult
+from tests.sweeps.conftest import PostgreSQL
 from tests.sweeps.made_up import SPACE, WEIGHT, do_trial, lock, open_study, run_worker, spec
 
 DISCRIMINATOR = "student.losses.adversarial.discriminator"
@@ -253,3 +254,25 @@ def test_optuna_opens_the_study_by_its_file(tmp_path: Path) -> None:
     study = optuna.load_study(study_name=None, storage=optuna.storages.JournalStorage(backend))
     assert study.study_name == "made up/search"
     assert len(study.trials) == 6
+
+
+@pytest.mark.slow
+def test_a_database_gives_the_same_results_as_the_journal(
+    tmp_path: Path, database: PostgreSQL
+) -> None:
+    asked = spec(constraints=[{"metric": "psnr", "margin": 0.2}], budget={"trials": 8},
+                 pruner={"kind": "hyperband"})  # fmt: skip
+
+    def do(given: Any, look: Any, progress: Any) -> TrialResult:
+        if given[WEIGHT] > 0.5:
+            return TrialResult("diverged", "the loss became nan", "run")
+        return do_trial(given, look, progress)
+
+    found = []
+    for place, where in (("journal", "journal"), ("database", database.url)):
+        study = open_study(tmp_path / place, asked, where)
+        run_worker(tmp_path / place, study, do)
+        write_results(study, tmp_path / place)
+        found.append((tmp_path / place / "trials.json").read_text())
+    assert found[0] == found[1]
+    assert '"violations": {\n   "psnr against the teacher": null' in found[0]  # a diverged one
