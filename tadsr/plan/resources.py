@@ -23,7 +23,7 @@ from tadsr.plan.estimates import (
     at_once,
     image_count,
 )
-from tadsr.plan.job import COMPUTING, Job
+from tadsr.plan.job import COMPUTING, STAGES, Job
 
 PROCESS_MB = {"data": 800, "weights": 100, "compare": 500, "report": 500, "publish": 500}
 """Resident memory of an empty process of the stage, measured (docs/cluster.md)."""
@@ -76,9 +76,9 @@ def stage_resources(experiment: Experiment, jobs: Iterable[Job]) -> dict[str, Re
     for job in jobs:
         stages.setdefault(job.stage, []).append(job)
     for stage in experiment.execution.resources:
-        if stage not in stages:
+        if stage not in STAGES:
             raise ConfigError(
-                f"execution.resources: '{stage}' is no stage: {nearest(stage, list(stages))}"
+                f"execution.resources: '{stage}' is no stage: {nearest(stage, list(STAGES))}"
             )
     on_gpu = COMPUTING if experiment.execution.device != "cpu" else ()
     return {

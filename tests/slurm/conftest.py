@@ -14,6 +14,7 @@ from typing import ClassVar
 
 import pytest
 
+from tadsr.runs.progress import read_progress
 from tests.conftest import REPOSITORY
 from tests.slurm.cluster import Unavailable, slurm
 
@@ -76,8 +77,8 @@ class Place:
 
     def trains(self) -> bool:
         """Whether the student `full` has taken a step of its training."""
-        note = self.root / "logs" / "student" / "full.progress.json"
-        return note.is_file() and '"share": 0.0,' not in note.read_text().replace("\n", "")
+        note = read_progress(self.root / "logs" / "student" / "full.progress.json")
+        return float(note["share"]) > 0
 
 
 def wait(ready: Callable[[], bool], process: subprocess.Popen[str], what: str) -> None:
