@@ -16,10 +16,11 @@ from tadsr.plan import Plan
 from tadsr.plan.receipts import current_card, fresh_jobs
 from tadsr.publish.client import opened, tag_experiment
 from tadsr.publish.connection import CARRY
+from tadsr.publish.entities import Sent
 from tadsr.publish.front_page import page_under_way
 from tadsr.publish.mapping import PARENT
 from tadsr.publish.records import RunRecord
-from tadsr.publish.runs import MlflowRun, Runs, Sent
+from tadsr.publish.runs import MlflowRun, Runs
 from tadsr.publish.trainings import NOTE, TEACHER, student_record, teacher_record
 from tadsr.report.reading import curves_of
 from tadsr.runs.folder import FINISHED

@@ -12,18 +12,25 @@ time and value, only once; so nothing is doubled, however often and by whomever 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import Param, RunTag
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.tracking import MlflowClient
 
-from tadsr.errors import TadsrError
-from tadsr.files import canonical_json
+from tadsr.publish.entities import (
+    MAX_ITEMS,
+    MAX_METRICS,
+    Sent,
+    chunks,
+    dataset_of,
+    metric_of,
+    sent_of,
+    used_of,
+)
 from tadsr.publish.models import Models
-from tadsr.publish.records import DatasetUse, Point, RunRecord
+from tadsr.publish.records import RunRecord
 from tadsr.publish.staging import IMAGE_TAG, TABLE_TAG, artefact_paths, artefact_tags, staged
 from tadsr.publish.trainings import NOTE
 
@@ -32,14 +39,7 @@ STATUS, PROGRESS = "tadsr.status", "tadsr.progress"
 PARENT_RUN = "mlflow.parentRunId"
 STATUSES = {"done": "FINISHED", "diverged": "KILLED", "failed": "FAILED", "running": "RUNNING"}
 """Run card to MLflow; a diverged training is one that stopped itself, not one that crashed."""
-MAX_METRICS, MAX_ITEMS = 1000, 100
-"""MLflow's limits on one `log_batch`: metrics, and params or tags."""
-POINT_TIME = 0
-"""Milliseconds since 1970; curves are over images seen, and their files hold no times."""
-Item = TypeVar("Item")
 MlflowRun = Any
-Sent = tuple[str, int, float, int]
-"""(metric, images, value, time) of a point as MLflow has it."""
 
 
 class Runs:
@@ -117,7 +117,7 @@ class Runs:
             return False
         if run.data.tags.get(CONTENT) == record.content:
             return True
-        used = {_used(entry) for entry in (run.inputs.dataset_inputs if run.inputs else ())}
+        used = {used_of(entry) for entry in (run.inputs.dataset_inputs if run.inputs else ())}
         return (
             run.data.params.items() <= dict(record.params).items()
             and used <= {(use.name, use.content[:36], use.context) for use in record.datasets}
@@ -131,7 +131,7 @@ class Runs:
         where it was killed, and comes there again. If it then brings other values, the run is
         replaced.
         """
-        surplus = self._there(run) - {_sent(point) for point in record.points}
+        surplus = self._there(run) - {sent_of(point) for point in record.points}
         if record.status != "running":
             return not surplus
         last = max((point.images for point in record.points), default=-1)
@@ -183,7 +183,7 @@ class Runs:
             self.client.log_batch(run_id, params=part)
         self._send_points(record, run)
         if record.datasets:
-            self.client.log_inputs(run_id, [_dataset(use) for use in record.datasets])
+            self.client.log_inputs(run_id, [dataset_of(use) for use in record.datasets])
         if artefact_paths(record):
             with staged(record) as folder:
                 self.client.log_artifacts(run_id, str(folder))
@@ -209,11 +209,11 @@ class Runs:
         digests = {use.name: use.content[:36] for use in record.datasets}
         scored = any(point.dataset for point in record.points)
         model = self.models.of_run(record, run) if scored else None
-        new = [point for point in record.points if point.dataset or _sent(point) not in there]
-        metrics = [_metric(record, point, model, digests) for point in new]
+        new = [point for point in record.points if point.dataset or sent_of(point) not in there]
+        metrics = [metric_of(record, point, model, digests) for point in new]
         for part in chunks(metrics, MAX_METRICS):
             self.client.log_batch(run_id, metrics=part)
-        there.update(map(_sent, new))
+        there.update(map(sent_of, new))
 
     def _set_status(self, record: RunRecord, run_id: str) -> None:
         status = STATUSES[record.status]
@@ -236,40 +236,3 @@ class Runs:
                 yield from self._artefacts(run_id, item.path)
             else:
                 yield item.path
-
-
-def _sent(point: Point) -> Sent:
-    return point.metric, point.images, point.value, POINT_TIME
-
-
-def _metric(
-    record: RunRecord, point: Point, model: str | None, digests: Mapping[str, str]
-) -> Metric:
-    if not math.isfinite(point.value):
-        # MLflow would store 1.8e308 for infinity.
-        raise TadsrError(
-            f"{record.name}: {point.metric} at {point.images} images is {point.value}, and MLflow "
-            "stores finite numbers only; run the stage that wrote it again"
-        )
-    measured = {"model_id": model} if point.dataset else {}
-    if point.dataset in digests:
-        measured |= {"dataset_name": point.dataset, "dataset_digest": digests[point.dataset]}
-    return Metric(point.metric, point.value, timestamp=POINT_TIME, step=point.images, **measured)
-
-
-def _dataset(use: DatasetUse) -> DatasetInput:
-    source = canonical_json({"uri": f"data/{use.name}/manifest.parquet"})
-    dataset = Dataset(use.name, use.content[:36], "local", source)
-    return DatasetInput(dataset, [InputTag("mlflow.data.context", use.context)])
-
-
-def _used(entry: DatasetInput) -> tuple[str, str, str]:
-    """(name, digest, context) of a data set that a run has."""
-    context = next((tag.value for tag in entry.tags if tag.key == "mlflow.data.context"), "")
-    return entry.dataset.name, entry.dataset.digest, context
-
-
-def chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
-    """`items` in pieces of at most `size`."""
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
