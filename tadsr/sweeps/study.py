@@ -69,11 +69,7 @@ class SweepStudy:
             pruner=build_pruner(spec.pruning, images),
             load_if_exists=True,
         ))  # fmt: skip
-        found = study.user_attrs.get(KEY)
-        if found is None and not study.trials:
-            study.set_user_attr(KEY, key)
-            study.set_metric_names([goal.metric.id for goal in spec.objectives])
-        elif found != key:
+        if patiently(lambda: _owner(study, spec, key)) != key:
             place = folder if where == "journal" else "execution.sweep_storage"
             raise TadsrError(
                 f"{place}: holds a search '{name}' with another space, other objectives, or "
@@ -92,6 +88,9 @@ class SweepStudy:
 
     def fill(self) -> None:
         """Add the waiting trials that are not there yet; call it under the search's lock."""
+        patiently(self._fill)  # as a whole: a single addition may have happened, and not be known
+
+    def _fill(self) -> None:
         originals = [t for t in self.trials() if ORIGIN not in t.user_attrs]
         missing: list[dict[str, Any]]
         if self.spec.sampler.kind == "grid":
@@ -118,6 +117,9 @@ class SweepStudy:
             crashed: also for those that ended in an error, which are tried again when a user
                 starts the search again.
         """
+        patiently(lambda: self._repeat(crashed))
+
+    def _repeat(self, crashed: bool) -> None:
         for trial in self.lost() + (self.crashed() if crashed else []):
             settings = {**trial.system_attrs.get(FIXED, {}), **trial.params}
             origin = trial.user_attrs.get(ORIGIN, trial.number)
@@ -182,6 +184,16 @@ class SweepStudy:
     def hours(self) -> float:
         """Hours that trials have taken, those under way included."""
         return sum(map(_seconds, self.trials())) / 3600
+
+
+def _owner(study: optuna.Study, spec: SweepSpec, key: str) -> str | None:
+    """The key of the search that a study belongs to: this one's, if it is of nobody yet."""
+    found: str | None = study.user_attrs.get(KEY)
+    if found is None and not study.trials:
+        study.set_metric_names([goal.metric.id for goal in spec.objectives])
+        study.set_user_attr(KEY, key)
+        return key
+    return found
 
 
 def has_result(trial: FrozenTrial) -> bool:
