@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tadsr.compare import UNVERIFIED
 from tadsr.compare.results import Comparison, Effect, Summary
 from tadsr.config import Experiment, MetricSpec
 from tadsr.errors import TadsrError
@@ -25,6 +24,7 @@ from tadsr.report.reading import (
     Series,
     curves_of,
     image_scores_of,
+    marked,
     read_cells,
     read_comparisons,
     read_datasets,
@@ -37,6 +37,7 @@ from tadsr.report.reading import (
     read_summaries,
     seed_means_of,
 )
+from tadsr.report.sweeps import Sweep, read_sweeps, sweep_holes
 from tadsr.runs.folder import FINISHED
 
 
@@ -56,8 +57,6 @@ class ReportContent:
     means: Mapping[tuple[str, str, str], Mean]
     """By (data set, upscaler or variant, metric)."""
     comparisons: tuple[Comparison, ...]
-    sweeps: tuple[Mapping[str, Any], ...]
-    """What each search found, as `tadsr compare` gathered it."""
     effects: tuple[Effect, ...]
     """Main effects and interactions of the grid's axes; empty without a grid."""
     seed_means: Mapping[tuple[str, int, str, str], float]
@@ -85,6 +84,8 @@ class ReportContent:
     """All of `tadsr compare`, with the means of the seeds."""
     spectrum: Mapping[str, Any] = field(default_factory=dict)
     """Of score distillation at each t, from the reference variant's targets."""
+    sweeps: tuple[Sweep, ...] = ()
+    """The concluded searches, in the experiment's order."""
 
     @property
     def reference(self) -> str:
@@ -133,10 +134,9 @@ def gather(experiment: Experiment, root: Path, *, partial: bool = False) -> Repo
         baselines=experiment.evaluation.models,
         variants=variants,
         datasets=tuple(read_datasets(experiment, scores)),
-        metrics=tuple(_marked(spec, cards) for spec in experiment.metrics()),
+        metrics=tuple(marked(spec, cards) for spec in experiment.metrics()),
         means=read_means(folder / "means.parquet"),
         comparisons=read_comparisons(experiment, folder / "comparisons.parquet"),
-        sweeps=tuple(read_optional(folder / "sweeps.json", []) if experiment.sweeps else []),
         effects=read_effects(experiment, folder / "effects.parquet"),
         seed_means=seed_means_of(scores, variants),
         image_scores=image_scores_of(scores),
@@ -157,6 +157,7 @@ def gather(experiment: Experiment, root: Path, *, partial: bool = False) -> Repo
         models=tuple(read_optional(folder / "models.json", [])),
         summaries=read_summaries(folder / "means.parquet"),
         spectrum=read_spectrum(experiment, root),
+        sweeps=read_sweeps(experiment, root),
     )
     content = replace(content, holes=tuple(_holes(content)))
     if content.holes and not partial:
@@ -166,13 +167,6 @@ def gather(experiment: Experiment, root: Path, *, partial: bool = False) -> Repo
             "or render what there is with --partial"
         )
     return content
-
-
-def _marked(spec: MetricSpec, cards: Mapping[str, Any]) -> MetricSpec:
-    """The spec, its title saying if the weights are unverified."""
-    if not is_unverified(cards.get(spec.id, {})):
-        return spec
-    return spec.model_copy(update={"title": f"{spec.title} ({UNVERIFIED})"})
 
 
 def _without_outdated(
@@ -194,6 +188,7 @@ def _holes(content: ReportContent) -> Iterator[str]:
     for cell in content.cells:
         if cell.status not in FINISHED:
             yield f"student {cell.name}: {cell.status}" + (cell.message and f" ({cell.message})")
+    yield from sweep_holes(content.experiment, content.root, content.sweeps)
     scored = {(dataset, upscaler) for dataset, upscaler, _ in content.means}
     trained = {cell.variant for cell in content.cells if cell.status == "done"}
     expected = [name for name in content.variants if name in trained]

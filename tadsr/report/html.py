@@ -31,6 +31,7 @@ from tadsr.report.page_windows import page_windows
 from tadsr.report.published_tables import published_tables
 from tadsr.report.run_tables import cells_table, fidelity_table
 from tadsr.report.sweep_tables import sweep_tables
+from tadsr.report.sweep_words import sweep_parts
 from tadsr.report.table import Table
 from tadsr.report.tables import comparison_table, main_table
 from tadsr.report.wording import (
@@ -143,7 +144,6 @@ def render(
     """
     js = _own_text(*SCRIPTS)
     factorial = [table for name, table in tables.items() if name in TITLES]
-    sweeps = [table for name, table in tables.items() if name.startswith("sweep-")]
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, keep_trailing_newline=True,
@@ -166,9 +166,9 @@ def render(
         mains=[tables[f"main-{dataset.name}"] for dataset in content.datasets],
         published=published_tables(content),
         factorial=factorial,
-        sweeps=sweeps,
+        sweeps=sweep_parts(content, tables, figures),
         sections={f.section for f in figures}
-        | ({"factorial"} if factorial else set()) | ({"sweeps"} if sweeps else set()),
+        | ({"factorial"} if factorial else set()) | ({"sweeps"} if content.sweeps else set()),
         figures=figures,
         grids=page_windows(content, grids, sets),
         image_sets=sets,

@@ -10,9 +10,11 @@ from typing import Any
 
 import pandas as pd
 
+from tadsr.compare import UNVERIFIED
 from tadsr.compare.results import Comparison, Effect, Summary, from_frame
-from tadsr.config import Experiment
+from tadsr.config import Experiment, MetricSpec
 from tadsr.files import read_json
+from tadsr.metrics.card import is_unverified
 from tadsr.plan.recipes import pool_name, trained_runs
 from tadsr.runs.curves import read_curves
 from tadsr.runs.folder import read_card
@@ -74,6 +76,13 @@ def read_parquet(path: Path) -> pd.DataFrame | None:
 def read_optional(path: Path, default: Any) -> Any:
     """A JSON file's content, or `default` where it is missing."""
     return read_json(path) if path.is_file() else default
+
+
+def marked(spec: MetricSpec, cards: Mapping[str, Any]) -> MetricSpec:
+    """The spec, its title saying if the weights are unverified."""
+    if not is_unverified(cards.get(spec.id, {})):
+        return spec
+    return spec.model_copy(update={"title": f"{spec.title} ({UNVERIFIED})"})
 
 
 def finite(value: Any) -> float | None:

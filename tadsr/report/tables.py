@@ -164,9 +164,14 @@ def _notes(content: ReportContent, dataset: str, metrics: tuple[MetricSpec, ...]
 
 def unverified_note(content: ReportContent, metrics: Iterable[MetricSpec]) -> list[str]:
     """What the mark of unverified numbers means, if there are any."""
-    marked = [m.title for m in metrics if content.unverified(m.id)]
-    return marked and [
-        f"{DOUBTED} {', '.join(marked)}: computed with weights that are not known to be the "
+    return doubted_note([m for m in metrics if content.unverified(m.id)])
+
+
+def doubted_note(metrics: Sequence[MetricSpec]) -> list[str]:
+    """The same of metrics that are known to be unverified."""
+    titles = [metric.title for metric in metrics]
+    return titles and [
+        f"{DOUBTED} {', '.join(titles)}: computed with weights that are not known to be the "
         "official ones; not to be cited, not ranked, and in no verdict."
     ]
 

@@ -17,6 +17,8 @@ from tadsr.config import METRICS, Experiment
 from tadsr.evaluation.cost_records import CostRecord
 from tadsr.files import write_json
 from tadsr.report.content import ReportContent, gather
+from tadsr.report.sweeps import read_sweeps
+from tests.report.made_up_sweeps import with_sweeps, write_sweeps
 
 # variant: shift from the teacher's single step, in units of each metric's effect below
 VARIANTS = {"full": 1.0, "no_score_distillation": 0.45, "no_discriminator": 0.8,
@@ -224,6 +226,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Experiment, Path]:
 def content(made: tuple[Experiment, Path]) -> ReportContent:
     experiment, root = made
     return gather(experiment, root)
+
+
+@pytest.fixture(scope="session")
+def searched(content: ReportContent, tmp_path_factory: pytest.TempPathFactory) -> ReportContent:
+    """The made-up experiment with three searches."""
+    root = tmp_path_factory.mktemp("sweeps") / "synthetic"
+    write_sweeps(root)
+    experiment = with_sweeps(content.experiment)
+    return replace(content, experiment=experiment, sweeps=read_sweeps(experiment, root))
 
 
 @pytest.fixture

@@ -26,6 +26,8 @@ class ReportFigure:
     caption: str
     alternative: str
     figure: Figure
+    group: str = ""
+    """Within the section; the search, of those in sweeps."""
 
 
 def shown_endpoints(content: ReportContent) -> list[tuple[str, str]]:

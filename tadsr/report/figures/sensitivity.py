@@ -32,6 +32,8 @@ FEWEST = 3
 LOGARITHMIC = 8
 """Ratio of the largest to the smallest value above 0 from which the axis is logarithmic."""
 MOST_PANELS = 3
+LONGEST = 6
+"""Characters of a value at the axis; longer ones, which a search proposed, are rounded."""
 
 
 @dataclass(frozen=True)
@@ -206,13 +208,14 @@ def _draw_point(ax: Axes, place: float, point: SensitivityPoint) -> None:
 
 def _label_values(ax: Axes, places: Sequence[float], values: Sequence[float]) -> None:
     """Ticks at the values themselves; of many, those that leave room for their numbers."""
-    room = 0.02 + 0.028 * max(len(f"{value:g}") for value in values)
+    texts = [text if len(text := f"{value:g}") <= LONGEST else f"{value:.2g}" for value in values]
+    room = 0.02 + 0.028 * max(map(len, texts))
     reach = (places[-1] - places[0]) or 1.0
     kept: list[int] = []
     for i, place in enumerate(places):
         if not kept or place - places[kept[-1]] >= room * reach:
             kept.append(i)
-    ax.set_xticks([places[i] for i in kept], [f"{values[i]:g}" for i in kept])
+    ax.set_xticks([places[i] for i in kept], [texts[i] for i in kept])
     ax.minorticks_off()
 
 
