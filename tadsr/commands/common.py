@@ -20,6 +20,7 @@ from tadsr.plan.jobs import COMPUTING
 from tadsr.plan.receipts import write_receipt
 from tadsr.runs import Progress, team
 from tadsr.runs.devices import devices
+from tadsr.runs.pre_emption import wait_to_be_ended
 
 TOGETHER = ("teacher", "student")
 """Stages that `accelerate launch` may start in several processes."""
@@ -113,6 +114,9 @@ def job_context(plan: Plan, job: Job) -> Iterator[JobContext]:
             yield context
     except Exception as error:
         write_text(failure, " ".join(str(error).split())[:500] or type(error).__name__)
+        raise
+    except SystemExit:  # of a training, which has saved its state and let go of its folder
+        wait_to_be_ended()
         raise
     finally:
         progress.path.unlink(missing_ok=True)
