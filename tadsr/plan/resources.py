@@ -102,16 +102,17 @@ def rule_resources(resources: Resources) -> dict[str, Callable[..., int]]:
 
 
 def _resources(experiment: Experiment, stage: str, jobs: list[Job], gpu: int) -> Resources:
+    asked = experiment.execution.resources.get(stage, ResourcesSpec())
+    gpu = gpu if asked.gpu is None else asked.gpu
     speed = GPU_FLOPS if gpu else CPU_CORE_FLOPS
     minutes = RUNTIME_FACTOR * max(job.start + job.flops / speed for job in jobs) / 60
-    process = PROCESS_MB.get(stage, TORCH_MB) + SNAKEMAKE_MB + CUDA_MB * gpu
+    process = PROCESS_MB.get(stage, TORCH_MB) + SNAKEMAKE_MB + (CUDA_MB if gpu else 0)
     mem_mb = MEMORY_FACTOR * (process + _content_bytes(experiment, stage, bool(gpu)) / 1e6)
     estimated = Resources(
         mem_mb=STEP_MB * math.ceil(mem_mb / STEP_MB),
         runtime=max(LEAST_MINUTES, math.ceil(minutes)),
         gpu=gpu,
     )
-    asked = experiment.execution.resources.get(stage, ResourcesSpec())
     return replace(estimated, **asked.model_dump(exclude_none=True))
 
 

@@ -54,6 +54,8 @@ def test_the_experiment_file_has_the_last_word_key_by_key() -> None:
     base = asked(DEMO)
     changed = asked(DEMO, "execution.resources={student: {mem_mb: 64000, gpu: 2}}")
     assert changed["student"] == Resources(64_000, base["student"].runtime, 2)
+    without = asked(PAPER, "execution.resources={student: {gpu: 0}}")["student"]
+    assert without == asked(PAPER, "execution.device=cpu")["student"]
     del base["student"], changed["student"]
     assert base == changed
 
