@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from tadsr.config.base import (
     Config,
@@ -231,7 +231,10 @@ class Experiment(Config):
             )  # fmt: skip
         self._check_models()
         for name, sweep in self.sweeps.items():
-            cell = self.search_cell(name)
+            try:
+                cell = self.search_cell(name)
+            except (ValidationError, ConfigError):
+                continue  # a mistake in the base variant, which is told as such when it is read
             check_sweep(name, sweep, cell.student, cell.targets, self.seeds)
         return self
 

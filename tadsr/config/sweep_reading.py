@@ -85,6 +85,8 @@ def _validated(document: Document, name: str, values: dict[str, Any]) -> SweepSp
 def _add_variants(document: Document, name: str, spec: SweepSpec) -> None:
     variants = document.values["variants"]
     base = spec.base or document.values.get("reference", "full")
+    if spec.base is None and base not in variants:
+        return  # the mistake is the reference's, which is told when the whole is validated
     if base not in variants or base.startswith(BEST_OF):
         known = nearest(base, [v for v in variants if not v.startswith(BEST_OF)])
         place = document.origin(("sweeps", name, "base"))

@@ -36,6 +36,7 @@ def with_grid(ablations: Path, grid: dict[str, Any], *overrides: str) -> Experim
     file = ablations / "demo.yaml"
     base = (REPOSITORY / "ablations" / "demo.yaml").read_text()
     base = re.sub(r"(?m)^primary:.*\n  - .*\n", "primary: []\n\n", base)  # points get no verdict
+    base = re.sub(r"(?m)^sweeps:.*\n", "", base)
     file.write_text(base + yaml.safe_dump({"grid": grid}, sort_keys=False))
     return Experiment.load(file, overrides)
 

@@ -240,7 +240,7 @@ def test_a_start_outside_the_chain_is_refused() -> None:
 )
 def test_a_start_outside_the_chain_has_a_place(tmp_path: Path, written: str, line: int) -> None:
     file = tmp_path / "demo.yaml"
-    text = re.sub(r"(?m)^(variants|targets):.*\n", "", DEMO.read_text())
+    text = re.sub(r"(?m)^(variants|targets|sweeps):.*\n", "", DEMO.read_text())
     file.write_text(text + "variants: {full: {}}\n" + written)
     with pytest.raises(ConfigError) as caught:
         Experiment.load(file)
@@ -252,6 +252,6 @@ def test_a_start_outside_the_chain_names_the_variant_s_file(tmp_path: Path) -> N
     (tmp_path / "variants").mkdir()
     far = tmp_path / "variants" / "far.yaml"
     far.write_text("description: far\ntargets.start_timesteps: [0, 99]\n")
-    (tmp_path / "demo.yaml").write_text(DEMO.read_text())
+    (tmp_path / "demo.yaml").write_text(re.sub(r"(?m)^sweeps:.*\n", "", DEMO.read_text()))
     with pytest.raises(ConfigError, match=rf"{far}:2: variant 'far'.* 0 to 14"):
         Experiment.load(tmp_path / "demo.yaml", ["variants=[{name: full}, far]"])

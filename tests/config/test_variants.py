@@ -62,7 +62,7 @@ def test_deltas_are_applied_in_order_and_own_keys_last(ablations: Path) -> None:
     ],
 )
 def test_inline_variants_extend_files_and_each_other(variants: str, tmp_path: Path) -> None:
-    experiment = Experiment.load(DEMO, [f"variants={variants}"])
+    experiment = Experiment.load(DEMO, [f"variants={variants}", "sweeps=[]"])
     assert list(experiment.variants) == (["full", "b", "a"])
     assert deltas(experiment)["b"] == {**SDS, "student.training.images": 16, "targets.pairs": 8}
     assert experiment.variants["b"].description == "x"

@@ -87,12 +87,12 @@ def test_threads_of_the_evaluation_measure_again() -> None:
 def test_the_teacher_reaches_everything_after_it() -> None:
     moved = changed(digests(DEMO), digests(DEMO, "teacher.schedule.kappa=1.0"))
     stages = {job.split("/")[0] for job in moved}
-    assert stages == {"teacher", "targets", "student", "evaluate"} | CLOSING
+    assert stages == {"teacher", "targets", "sweep", "student", "evaluate"} | CLOSING
 
 
 def test_cells_per_job_cuts_the_grid_without_changing_recipes() -> None:
     plan = Plan(Experiment.load(DEMO, ["execution.cells_per_job=cell"]), Path("results/demo"))
-    assert len(plan.stage("student")) == 15
+    assert len(plan.stage("student")) == 6 * 3
     assert {len(job.cells) for job in plan.stage("student")} == {1}
 
 

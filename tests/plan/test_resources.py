@@ -32,8 +32,7 @@ def test_every_stage_asks_for_more_than_was_measured_of_the_demo() -> None:
 
 
 def test_only_computing_stages_ask_for_a_gpu_and_none_on_a_cpu() -> None:
-    searching = asked(DEMO, "sweeps=[adversarial_weight]")
-    assert {stage for stage, needs in searching.items() if needs.gpu} == set(COMPUTING)
+    assert {stage for stage, needs in asked(DEMO).items() if needs.gpu} == set(COMPUTING)
     assert not any(needs.gpu for needs in asked(DEMO, "execution.device=cpu").values())
 
 
