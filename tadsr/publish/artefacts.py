@@ -34,14 +34,15 @@ def report_files(root: Path) -> dict[str, Path]:
 def report_tables(root: Path) -> dict[str, str]:
     """Every table of the report as MLflow's table view and `mlflow.load_table` read it."""
     return {
-        f"tables/{path.stem}.json": _split(pd.read_csv(path))
+        f"tables/{path.stem}.json": table_file(path)
         for path in sorted((root / "report" / "tables").glob("*.csv"))
         if path.stat().st_size
     }
 
 
-def _split(frame: pd.DataFrame) -> str:
-    """As `MlflowClient.log_table` writes a frame."""
+def table_file(path: Path) -> str:
+    """A CSV file as `MlflowClient.log_table` writes a frame."""
+    frame = pd.read_csv(path)
     return str(frame.to_json(orient="split", index=False, double_precision=15))
 
 

@@ -59,7 +59,8 @@ def publish_records(
     """Make the MLflow experiment `experiment` show `parent`, `children` and nothing else of ours.
 
     Runs that were not published by tadsr are never touched. The parent is made first, so that
-    children can name it, and completed last: with its digest, all is there.
+    children can name it, and completed last: with its digest, all is there. Of `children`, one
+    that others lie below comes before them.
 
     Raises:
         TadsrError: as `opened`.
@@ -67,8 +68,10 @@ def publish_records(
     with opened(experiment, root, replace=replace) as runs:
         found = runs.existing()
         top = runs.open(parent, found.pop(parent.key, []))
+        ids = {"": top.info.run_id}
         for record in children:
-            runs.bring(record, found.pop(record.key, []), top.info.run_id)
+            above = ids[record.parent]
+            ids[record.key] = runs.bring(record, found.pop(record.key, []), above)
         for run in (run for surplus in found.values() for run in surplus):
             runs.remove(run)
         runs.bring(parent, [top])

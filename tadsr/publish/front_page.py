@@ -13,6 +13,8 @@ from tadsr.publish.trainings import NOTE
 SIGNATURE = "`tadsr publish`"
 """In every description of ours."""
 VIEW = "tadsr"
+NO_MODELS = ("experiment", "sweep", "trial")
+"""Kinds of runs that were not measured on test sets."""
 PICTURES = "images"
 """The section of the page of charts that holds the image grid."""
 
@@ -51,7 +53,7 @@ def _view(board: Leaderboard) -> dict[str, object]:
     Charts that are not named here, those of metrics, the page adds by itself.
     """
     return {
-        "searchFilter": "tags.`tadsr.kind` != 'experiment'",
+        "searchFilter": " and ".join(f"tags.`tadsr.kind` != '{kind}'" for kind in NO_MODELS),
         "orderByKey": f"metrics.`{board.order}`",
         "orderByAsc": board.ascending,
         "startTime": "ALL",

@@ -1,7 +1,7 @@
 """From the files of an experiment to one record per MLflow run; no MLflow here.
 
-A parent run holds the report; below it lie the teacher, the baselines (the other upscalers) and
-one run per cell of the grid.
+A parent run holds the report; below it lie the teacher, the baselines (the other upscalers), one
+run per cell of the grid, and one per search, below which its trials lie.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from tadsr.publish.artefacts import (
 from tadsr.publish.cost_points import cost_points, cost_tags
 from tadsr.publish.front_page import PICTURES
 from tadsr.publish.records import Leaderboard, Point, RunRecord
+from tadsr.publish.searches import sweep_records
 from tadsr.publish.trainings import (
     MESSAGE_LIMIT,
     NOTE,
@@ -47,10 +48,11 @@ NOTE_LIMIT = 7500
 
 
 def map_experiment(content: ReportContent) -> tuple[RunRecord, list[RunRecord]]:
-    """The parent run and its children, in the order teacher, baselines, students."""
+    """The parent run and those below it: teacher, baselines, students, searches with trials."""
     scores = scores_by_run(content)
     students = _students(content, scores)
-    children = [*_teacher(content), *_baselines(content, scores), *students]
+    models = [*_teacher(content), *_baselines(content, scores), *students]
+    children = [*models, *sweep_records(content)]
     return _parent(content, children), children
 
 

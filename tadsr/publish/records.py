@@ -29,7 +29,7 @@ class DatasetUse:
     content: str
     """sha256 of its images' manifest."""
     context: str
-    """`train` or `test`."""
+    """`train`, `validation` or `test`."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class RunRecord:
     """Identity within the experiment; also the run's name unless it is the parent."""
     name: str
     kind: str
-    """`experiment`, `teacher`, `baseline` or `student`."""
+    """`experiment`, `teacher`, `baseline`, `student`, `sweep` or `trial`."""
     status: str
-    """`done`, `diverged`, `failed` or `running`, as in run cards."""
+    """`done`, `diverged`, `pruned`, `failed` or `running`, as in run cards."""
     tags: Mapping[str, str]
     params: Mapping[str, str] = field(default_factory=dict)
     points: tuple[Point, ...] = ()
@@ -55,6 +55,8 @@ class RunRecord:
     """Name in MLflow's image grid to a PNG file; the same picture has the same name in each run."""
     started_ms: int = 0
     ended_ms: int = 0
+    parent: str = ""
+    """Key of the run that this one lies below; empty for the experiment's."""
 
     @cached_property
     def content(self) -> str:

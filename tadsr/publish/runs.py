@@ -37,7 +37,8 @@ from tadsr.publish.trainings import NOTE
 CONTENT, KEY, EXPERIMENT = "tadsr.content", "tadsr.key", "tadsr.experiment"
 STATUS, PROGRESS = "tadsr.status", "tadsr.progress"
 PARENT_RUN = "mlflow.parentRunId"
-STATUSES = {"done": "FINISHED", "diverged": "KILLED", "failed": "FAILED", "running": "RUNNING"}
+STATUSES = {"done": "FINISHED", "diverged": "KILLED", "pruned": "KILLED", "failed": "FAILED",
+            "running": "RUNNING"}  # fmt: skip
 """Run card to MLflow; a diverged training is one that stopped itself, not one that crashed."""
 MlflowRun = Any
 

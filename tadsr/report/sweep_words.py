@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tadsr.config.sweep_space import Parameter
 from tadsr.report.content import ReportContent
-from tadsr.report.figures import ReportFigure
 from tadsr.report.sweep_tables import tables_of
 from tadsr.report.sweeps import STATES, Sweep, SweepPick, shown_setting
 from tadsr.report.table import Table
 from tadsr.report.wording import count, number
+
+if TYPE_CHECKING:
+    from tadsr.report.figures import ReportFigure
 
 SAMPLERS = {
     "tpe": "TPE (tree-structured Parzen estimator)",
