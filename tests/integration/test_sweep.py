@@ -141,7 +141,7 @@ def test_a_search_reads_no_test_image_and_survives_a_kill(
     assert "trial 1: its worker is dead, it is done again" in capfd.readouterr().out
     trials = json.loads((root / "sweeps" / "weight" / "trials.json").read_text())
     ended = [trial for trial in trials if trial["state"] in ("complete", "pruned")]
-    assert len(ended) == 4
+    assert len(ended) == 3
     assert [t["retry_of"] for t in trials if t["retry_of"] is not None] == [1]
 
 
