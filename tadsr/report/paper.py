@@ -22,7 +22,7 @@ from tadsr.report.citations import bibliography
 from tadsr.report.content import ReportContent, gather
 from tadsr.report.crate import METADATA, described_files, write_crate
 from tadsr.report.drawing import save
-from tadsr.report.figures import all_figures
+from tadsr.report.figures import ReportFigure, all_figures
 from tadsr.report.grid_sheets import save_sheets
 from tadsr.report.grids import build_grids
 from tadsr.report.html import all_tables
@@ -37,7 +37,7 @@ BY_PRODUCTS = tuple(f"paper-pack{s}" for s in (".aux", ".bbl", ".blg", ".log", "
 
 COMPARISON = ("scores.parquet", "means.parquet", "comparisons.parquet", "effects.parquet",
               "cells.json", "cards.json", "missing.json", "alarms.json", "models.json",
-              "costs.json")  # fmt: skip
+              "costs.json", "sweeps.json")  # fmt: skip
 
 
 def build_paper(
@@ -152,8 +152,7 @@ def _figures(content: ReportContent, folder: Path) -> Iterator[str]:
         for path in save(figure.figure, folder, figure.name):
             if path.suffix != ".pdf":
                 path.unlink()
-        caption = f"{figure.title}. {figure.caption} ({seeds_of(content)} per variant.)"
-        text = _float(f"{figure.name}.pdf", figure.name, caption)
+        text = _float(f"{figure.name}.pdf", figure.name, figure_caption(content, figure))
         write_text(folder / f"{figure.name}.tex", text)
         yield figure.name
     for grid in build_grids(content):
@@ -162,6 +161,12 @@ def _figures(content: ReportContent, folder: Path) -> Iterator[str]:
             caption = f"Images of {grid.dataset}. {words}"
             write_text(folder / f"{path.stem}.tex", _float(path.name, path.stem, caption))
             yield path.stem
+
+
+def figure_caption(content: ReportContent, figure: ReportFigure) -> str:
+    """A figure's caption where no page is around it; those of searches say their one seed."""
+    seeds = "" if figure.section == "sweeps" else f" ({seeds_of(content)} per variant.)"
+    return f"{figure.title}. {figure.caption}{seeds}"
 
 
 def _float(file: str, name: str, caption: str) -> str:

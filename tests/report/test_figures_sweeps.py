@@ -22,6 +22,7 @@ from tadsr.report.figures.sweep_sensitivity import (
     sweep_sensitivity_figures,
 )
 from tadsr.report.figures.sweep_slice import slice_data, slice_figures
+from tadsr.report.paper import figure_caption
 from tadsr.report.sweeps import Sweep
 from tests.report.made_up_sweeps import HSD, KIND, WEIGHT, means_of, spec_of, sweep_of
 
@@ -58,6 +59,14 @@ def test_each_search_has_the_figures_that_make_sense(searched: ReportContent) ->
         assert "3 validation images" in figure.caption
         assert "seed 1000" in figure.caption
         assert len(figure.alternative) > 20
+
+
+def test_a_paper_says_the_seeds_of_variants_where_they_are_shown(searched: ReportContent) -> None:
+    with style():
+        figure = next(history_figures(searched))
+    assert "per variant" not in figure_caption(searched, figure)
+    assert "training seed 1000" in figure_caption(searched, figure)
+    assert "3 seeds per variant" in figure_caption(searched, replace(figure, section="results"))
 
 
 def test_a_single_finished_trial_makes_no_figure(searched: ReportContent) -> None:

@@ -62,7 +62,7 @@ def draw_intermediate(sweep: Sweep, data: Intermediate) -> Figure:
         ax.plot(xs, ys, color=color, ls=dash, lw=2.0 if curve.picked else width, marker="o",
                 markersize=2, alpha=1 if curve.picked else 0.75)  # fmt: skip
         if end:
-            ax.plot(xs[-1], ys[-1], end, color=color, markersize=5)
+            ax.plot(xs[-1], ys[-1], end, color=color, markersize=5, zorder=5)
     for state, (dash, end, width) in ENDS.items():
         if any(curve.state == state and not curve.picked for curve in data.curves):
             color = PALETTE[0] if state == "complete" else MUTED
