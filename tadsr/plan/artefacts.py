@@ -24,7 +24,8 @@ def pool_content(folder: Path) -> str:
 
 def comparison_files(folder: Path) -> dict[str, str]:
     """Digest of each file of a comparison: its numbers and cards, without what things cost."""
-    return list_files(folder, ("*.parquet", "alarms.json", "cards.json", "missing.json"))
+    names = ("*.parquet", "alarms.json", "cards.json", "missing.json", "sweeps.json")
+    return list_files(folder, names)
 
 
 PAPER = "paper"

@@ -290,7 +290,10 @@ def _closing_jobs(experiment: Experiment, evaluations: list[Job]) -> list[Job]:
     }
     if experiment.grid:
         question["grid"] = experiment.grid.model_dump(mode="json")
-    compare = Job("compare", "compare", (), tuple(job.id for job in evaluations),
+    if experiment.sweeps:
+        question["sweeps"] = [recipes.sweep(experiment, n).digest for n in experiment.sweeps]
+    searches = [f"sweep/{name}" for name in experiment.sweeps]
+    compare = Job("compare", "compare", (), (*(job.id for job in evaluations), *searches),
                   digest_json(question), start=6)  # fmt: skip
     shown = {
         "version": recipes.STAGE_VERSIONS["report"],
@@ -298,6 +301,6 @@ def _closing_jobs(experiment: Experiment, evaluations: list[Job]) -> list[Job]:
         "settings": experiment.model_dump(mode="json", exclude={"execution"}),
         "published": digest_files(REFERENCE, ("*.csv",)),
     }
-    report = Job("report", "report", (), ("compare",), digest_json(shown), start=12)
+    report = Job("report", "report", (), ("compare", *searches), digest_json(shown), start=12)
     publish = Job("publish", "publish", (), ("report",), report.digest, start=10)
     return [compare, report, publish]

@@ -38,6 +38,23 @@ def test_the_page_is_done_only_with_a_receipt_of_its_own(tmp_path: Path) -> None
     assert "report" not in fresh_jobs(mini(tmp_path, "evaluation.visual_images=1"))
 
 
+SEARCH = (
+    "sweeps.weight.space={student.losses.adversarial.weight: {kind: float, low: 0.1, high: 1}}",
+    "sweeps.weight.objectives=[{metric: psnr}]",
+)
+
+
+def test_more_trials_are_compared_and_shown_even_if_the_winner_stays(tmp_path: Path) -> None:
+    plan = mini(tmp_path, *SEARCH, "sweeps.weight.budget={trials: 3}")
+    finish_all(plan)
+    assert {"sweep/weight", "compare", "report"} <= fresh_jobs(plan)
+    more = mini(tmp_path, *SEARCH, "sweeps.weight.budget={trials: 4}")
+    assert more.jobs["compare"].digest == plan.jobs["compare"].digest
+    assert not {"sweep/weight", "compare", "report"} & fresh_jobs(more)
+    other = mini(tmp_path, *SEARCH, "sweeps.weight.budget={trials: 3}", "sweeps.weight.seed=7")
+    assert other.jobs["compare"].digest != plan.jobs["compare"].digest
+
+
 def test_what_other_settings_made_is_not_taken_for_this_recipe(tmp_path: Path) -> None:
     plan = mini(tmp_path)
     finish_all(plan)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tadsr.compare import UNVERIFIED
 from tadsr.report.content import ReportContent
 from tadsr.report.drawing import save, style
 from tadsr.report.figures.sweep_axes import Scale, scale_of
@@ -67,6 +68,17 @@ def test_a_paper_says_the_seeds_of_variants_where_they_are_shown(searched: Repor
     assert "per variant" not in figure_caption(searched, figure)
     assert "training seed 1000" in figure_caption(searched, figure)
     assert "3 seeds per variant" in figure_caption(searched, replace(figure, section="results"))
+
+
+def test_figures_of_unverified_metrics_are_stamped(searched: ReportContent) -> None:
+    doubted = [replace(sweep, doubted=frozenset({"psnr"})) for sweep in searched.sweeps]
+    with style():
+        for sweeps in (searched.sweeps, tuple(doubted)):
+            for make in MAKERS:
+                for made in make(replace(searched, sweeps=sweeps)):
+                    shows = "psnr" in {m.id for m in sweep_of(searched, made.group).objectives}
+                    found = {t.get_text() for ax in made.figure.axes for t in ax.texts}
+                    assert (UNVERIFIED in found) == (sweeps is not searched.sweeps and shows)
 
 
 def test_a_single_finished_trial_makes_no_figure(searched: ReportContent) -> None:

@@ -26,6 +26,8 @@ from tadsr.report.wording import caption, number
 
 FEWEST = 2
 """Settings, and complete trials, that make this figure."""
+MANY = 40
+"""Lines above which they are drawn thinner."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ def draw_parallel(sweep: Sweep, data: Parallel) -> Figure:
     figure = new_figure(TWO_COLUMNS, 2.9)
     ax = figure.subplots()
     colors = matplotlib.colormaps["viridis"]
+    thin = 1.0 if len(data.lines) <= MANY else 0.5
     for line in data.lines:
         xs = range(len(data.axes))
         ys = [float("nan") if place is None else place for place in line.places]
@@ -82,7 +85,7 @@ def draw_parallel(sweep: Sweep, data: Parallel) -> Figure:
         ax.plot(*zip(*there, strict=True), color=colors(line.rank), lw=0.8, ls=":", zorder=2)
         if line.picked:
             ax.plot(xs, ys, color=INK, lw=3.2, zorder=3)
-        ax.plot(xs, ys, color=colors(line.rank), lw=1.8 if line.picked else 1.0, marker="o",
+        ax.plot(xs, ys, color=colors(line.rank), lw=1.8 if line.picked else thin, marker="o",
                 markersize=2.5, zorder=4 if line.picked else 2)  # fmt: skip
     _draw_axes(ax, data)
     bar = figure.colorbar(ScalarMappable(Normalize(0, 1), "viridis"), ax=ax, pad=0.08, shrink=0.85)
