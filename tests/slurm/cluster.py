@@ -16,16 +16,17 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 CONFIG = Path("/etc/slurm/slurm.conf")
 MARK = "# made by the tests of tadsr\n"
+CLUSTER = "tadsr-tests"
 PACKAGES = ("slurm-wlm", "munge")
 DAEMONS = ("slurmctld", "slurmd", "slurmstepd")
 
 TEMPLATE = """\
-ClusterName=tadsr
+ClusterName={cluster}
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort=16817
 SlurmdPort=16818
@@ -98,7 +99,8 @@ def slurm(folder: Path) -> Iterator[None]:
     megabytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
     for name in ("state", "spool", "munge"):
         (folder / name).mkdir()
-    text = TEMPLATE.format(folder=folder, host=host, megabytes=min(megabytes - 500, 16_000))
+    text = TEMPLATE.format(cluster=CLUSTER, folder=folder, host=host,
+                           megabytes=min(megabytes - 500, 16_000))  # fmt: skip
     with ExitStack() as stack:
         CONFIG.parent.mkdir(exist_ok=True)
         CONFIG.write_text(MARK + text)
@@ -194,10 +196,24 @@ def _wait(ready: object, what: str, *logs: Path) -> None:
 
 
 def _end_all_jobs() -> None:
-    """Cancel what runs; a job that outlives the daemons would run on for ever."""
+    """Cancel what runs, and kill what outlives that: SLURM without cgroups can miss a process."""
     subprocess.run(["scancel", "--user=root"], capture_output=True)
     end = time.monotonic() + 30
     while squeue("--states=running,completing") and time.monotonic() < end:
         time.sleep(0.5)
-    for process in processes("slurmstepd"):
-        os.kill(process, signal.SIGKILL)
+    for process in [*processes("slurmstepd"), *_of_jobs()]:
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+
+
+def _of_jobs() -> list[int]:
+    """Ids of the processes that jobs of this cluster started, wherever they went."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            variables = path.read_bytes().split(b"\0")
+        except OSError:  # it ended meanwhile
+            continue
+        if f"SLURM_CLUSTER_NAME={CLUSTER}".encode() in variables:
+            found.append(int(path.parent.name))
+    return found
