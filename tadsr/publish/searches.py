@@ -22,6 +22,7 @@ from tadsr.report.reading import read_optional
 from tadsr.report.sweep_tables import confirmed_table, tables_of
 from tadsr.report.sweep_words import facts
 from tadsr.report.sweeps import STATES, Sweep, SweepTrial
+from tadsr.report.table import as_markdown
 
 SWEEP, TRIAL = "sweep", "trial"
 """Kinds of runs."""
@@ -116,8 +117,8 @@ def _best_so_far(sweep: Sweep) -> Iterator[Point]:
 
 def _note(content: ReportContent, sweep: Sweep) -> str:
     """Markdown: what was searched and found, then found beside confirmed as far as it fits."""
-    lines = [f"- **{heading}**: {text}" for heading, text in facts(content, sweep)]
-    note = "\n".join([sweep.spec.description, *lines]).strip()
+    lines = [f"- **{heading}**: {as_markdown(text)}" for heading, text in facts(content, sweep)]
+    note = "\n".join([as_markdown(sweep.spec.description), *lines]).strip()
     table = confirmed_table(sweep).to_markdown()
     return f"{note}\n\n{table}" if len(note) + len(table) < NOTE_LIMIT else note[:NOTE_LIMIT]
 

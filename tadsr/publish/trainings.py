@@ -12,6 +12,7 @@ from tadsr.config import Experiment
 from tadsr.config.deltas import changed
 from tadsr.publish.records import DatasetUse, Point, RunRecord
 from tadsr.report.reading import Series, read_optional
+from tadsr.report.table import as_markdown
 from tadsr.runs.folder import FINISHED
 from tadsr.sweeps import BEST, read_pick
 
@@ -55,7 +56,7 @@ def student_record(
     tags = {
         "tadsr.variant": variant,
         "tadsr.seed": str(seed),
-        NOTE: experiment.variants[variant].description,
+        NOTE: as_markdown(experiment.variants[variant].description),
     }
     return RunRecord(
         key=name,

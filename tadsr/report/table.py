@@ -68,11 +68,11 @@ class Table:
     def to_markdown(self) -> str:
         """GitHub Markdown: best bold, second in italics (Markdown has no underline)."""
         lines = [f"**{self.title}.** {self.caption}", ""]
-        lines.append(_pipes(_markdown(heading(column)) for column in self.columns))
+        lines.append(_pipes(as_markdown(heading(column)) for column in self.columns))
         lines.append(_pipes("---:" if column.numeric else "---" for column in self.columns))
         for row in self.rows:
             lines.append(_pipes(_markdown_cell(cell) for cell in row))
-        lines += ["", *(f"- {_markdown(note)}" for note in self.notes)]
+        lines += ["", *(f"- {as_markdown(note)}" for note in self.notes)]
         return "\n".join(lines).rstrip() + "\n"
 
     def to_csv(self) -> str:
@@ -178,14 +178,15 @@ def _pipes(parts: Iterable[str]) -> str:
     return "| " + " | ".join(parts) + " |"
 
 
-def _markdown(text: str) -> str:
+def as_markdown(text: str) -> str:
+    """`text` on one line, with every mark of Markdown and HTML escaped."""
     for character in "\\`*_[]<>|":
         text = text.replace(character, "\\" + character)
     return text.replace("\n", " ")
 
 
 def _markdown_cell(cell: Cell) -> str:
-    text = _markdown(cell.text)
+    text = as_markdown(cell.text)
     text = {1: f"**{text}**", 2: f"*{text}*"}.get(cell.rank, text)
     interval = f" ± {cell.half_width}" if cell.half_width else ""
     return text + interval + cell.marks

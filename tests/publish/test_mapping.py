@@ -233,3 +233,13 @@ def test_leaderboard_passes_over_a_test_set_that_has_no_metric(content: ReportCo
         content, experiment=undeclared, datasets=real_first, metrics=lpips
     )
     assert leaderboard(changed).columns == ("photos/lpips",)
+
+
+def test_descriptions_are_text_and_no_markup(content: ReportContent) -> None:
+    full = content.experiment.variants["full"]
+    hostile = full.model_copy(update={"description": "<img src=x onerror=alert(1)> [a](b)\n# c"})
+    variants = {**content.experiment.variants, "full": hostile}
+    experiment = content.experiment.model_copy(update={"variants": variants})
+    _, children = map_experiment(dataclasses.replace(content, experiment=experiment))
+    note = next(r for r in children if r.key == "full/seed-0").tags["mlflow.note.content"]
+    assert note == r"\<img src=x onerror=alert(1)\> \[a\](b) # c"
