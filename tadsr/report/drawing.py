@@ -11,6 +11,8 @@ from pathlib import Path
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from tadsr.files import atomic_path
@@ -26,6 +28,7 @@ DASHES = ("-", "--", "-.", ":")
 BASELINE_MARKERS = ("X", "*", "p", "8", "d")
 ONE_COLUMN, TWO_COLUMNS = 3.3, 6.9
 """Widths of a paper's figures (inches): of one column, and of both."""
+PNG_DPI = 300
 PAGE_SCALE = 1.5
 """How much larger than in print a figure may get on the page."""
 
@@ -89,9 +92,16 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     paths = []
     for suffix, entries in metadata.items():
         path = folder / f"{name}.{suffix}"
-        face = PAPER if suffix == "png" else "none"
+        figure.set_facecolor(PAPER if suffix == "png" else "none")
         with style(), atomic_path(path) as temporary:
-            figure.savefig(temporary, format=suffix, facecolor=face, metadata=entries)
+            # As `savefig` would, but without its drawing everything once more to lay it out.
+            if suffix == "svg":
+                FigureCanvasSVG(figure).print_svg(temporary, metadata=entries)
+            elif suffix == "pdf":
+                FigureCanvasPdf(figure).print_pdf(temporary, metadata=entries)
+            else:
+                figure.set_dpi(PNG_DPI)
+                FigureCanvasAgg(figure).print_png(temporary, metadata=entries)
         paths.append(path)
     return paths
 
