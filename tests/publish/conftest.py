@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 from made_up_results import NAME, make_results
 
 from tadsr.plan import Plan
 
-UNSYNCED = "PRAGMA synchronous = OFF"
+
+def without_syncing(connection: Any, _: Any) -> None:
+    """Hundreds of small commits need not reach the disk one by one here."""
+    if isinstance(connection, sqlite3.Connection):  # other tests of this process have PostgreSQL
+        connection.execute("PRAGMA synchronous = OFF")
 
 
 @pytest.fixture(scope="session")
@@ -20,9 +26,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from tadsr.publish.database import create_database
 
-    # Hundreds of small commits need not reach the disk one by one here.
-    engines = sqlalchemy.engine.Engine
-    sqlalchemy.event.listen(engines, "connect", lambda connection, _: connection.execute(UNSYNCED))
+    sqlalchemy.event.listen(sqlalchemy.engine.Engine, "connect", without_syncing)
     folder = tmp_path_factory.mktemp("template")
     make_results(folder / NAME)
     create_database(folder / "mlflow.db")
