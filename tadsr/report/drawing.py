@@ -79,31 +79,37 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def save(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """Write `name`.svg, .pdf and .png; equal figures give equal bytes (no dates, no versions)."""
-    metadata = {
-        "svg": {"Date": None, "Creator": "tadsr"},
-        "pdf": {"CreationDate": None, "Creator": "tadsr", "Producer": "tadsr"},
-        "png": {"Software": "tadsr"},
-    }
+def save(
+    figure: Figure, folder: Path, name: str, formats: Sequence[str] = ("svg", "png")
+) -> list[Path]:
+    """Write `name` in each of `formats` (svg, pdf, png).
+
+    Equal figures give equal bytes: no dates, no versions. PDF is asked for by what goes into a
+    LaTeX document alone: to cut its fonts down takes as long as drawing does.
+    """
     with style():
         figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # laid out once, equally for all three files
+        figure.set_layout_engine("none")  # laid out once, equally for all files
     paths = []
-    for suffix, entries in metadata.items():
+    for suffix in formats:
         path = folder / f"{name}.{suffix}"
-        figure.set_facecolor(PAPER if suffix == "png" else "none")
         with style(), atomic_path(path) as temporary:
-            # As `savefig` would, but without its drawing everything once more to lay it out.
-            if suffix == "svg":
-                FigureCanvasSVG(figure).print_svg(temporary, metadata=entries)
-            elif suffix == "pdf":
-                FigureCanvasPdf(figure).print_pdf(temporary, metadata=entries)
-            else:
-                figure.set_dpi(PNG_DPI)
-                FigureCanvasAgg(figure).print_png(temporary, metadata=entries)
+            _print(figure, temporary, suffix)
         paths.append(path)
     return paths
+
+
+def _print(figure: Figure, path: Path, suffix: str) -> None:
+    """As `savefig` would, but without its drawing everything once more to lay it out."""
+    figure.set_facecolor(PAPER if suffix == "png" else "none")
+    if suffix == "svg":
+        FigureCanvasSVG(figure).print_svg(path, metadata={"Date": None, "Creator": "tadsr"})
+    elif suffix == "pdf":
+        nameless = {"CreationDate": None, "Creator": "tadsr", "Producer": "tadsr"}
+        FigureCanvasPdf(figure).print_pdf(path, metadata=nameless)
+    else:
+        figure.set_dpi(PNG_DPI)
+        FigureCanvasAgg(figure).print_png(path, metadata={"Software": "tadsr"})
 
 
 def inline_svg(text: str, name: str, label: str) -> str:

@@ -149,9 +149,7 @@ def _fill(content: ReportContent, folder: Path, date: str) -> None:
 def _figures(content: ReportContent, folder: Path) -> Iterator[str]:
     """Write every figure with its float; vector graphics, photographs as PNG."""
     for figure in all_figures(content):
-        for path in save(figure.figure, folder, figure.name):
-            if path.suffix != ".pdf":
-                path.unlink()
+        save(figure.figure, folder, figure.name, ["pdf"])
         text = _float(f"{figure.name}.pdf", figure.name, figure_caption(content, figure))
         write_text(folder / f"{figure.name}.tex", text)
         yield figure.name

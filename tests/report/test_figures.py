@@ -234,6 +234,7 @@ def test_every_figure_there_are_data_for_is_there(content: ReportContent) -> Non
     ]  # fmt: skip
 
 
+FORMATS = ("svg", "pdf", "png")
 FRESH = """
 import hashlib, pickle, sys
 from pathlib import Path
@@ -244,7 +245,7 @@ experiment, root, folder = pickle.loads(Path(sys.argv[1]).read_bytes())
 with style():
     figures = [f for make in (MAKERS[0], MAKERS[3]) for f in make(gather(experiment, root))]
 for figure in figures:
-    for path in save(figure.figure, folder, figure.name):
+    for path in save(figure.figure, folder, figure.name, ("svg", "pdf", "png")):
         print(path.name, hashlib.sha256(path.read_bytes()).hexdigest())
 """
 
@@ -259,8 +260,8 @@ def test_saved_figures_are_equal_byte_for_byte_in_another_process(
                           capture_output=True, text=True, env=environment).stdout  # fmt: skip
     with style():
         figures = [figure for make in (MAKERS[0], MAKERS[3]) for figure in make(content)]
-    paths = [path for f in figures for path in save(f.figure, tmp_path / "ours", f.name)]
-    assert [path.suffix for path in paths[:3]] == [".svg", ".pdf", ".png"]
+    paths = [p for f in figures for p in save(f.figure, tmp_path / "ours", f.name, FORMATS)]
+    assert [path.suffix for path in paths[:3]] == [f".{suffix}" for suffix in FORMATS]
     ours = [f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in paths]
     assert told.splitlines() == ours
     assert all(str(date.today().year).encode() not in path.read_bytes()[:2000] for path in paths)

@@ -96,7 +96,7 @@ def test_equal_data_give_equal_files(searched: ReportContent, tmp_path: Path) ->
         for figure in figures:
             save(figure.figure, tmp_path / place, figure.name)
         found.append({path.name: path.read_bytes() for path in (tmp_path / place).iterdir()})
-    assert len(found[0]) == 3 * 14
+    assert len(found[0]) == 2 * 14
     assert found[0] == found[1]
 
 

@@ -68,7 +68,7 @@ def test_equal_inputs_give_equal_bytes(made: tuple[Experiment, Path], built: Pat
 
 def test_files_beside_the_page(built: Path) -> None:
     figures = {p.name for p in (built / "report" / "figures").iterdir()}
-    assert {"effects.svg", "effects.pdf", "effects.png", "grid-photos-real.png"} <= figures
+    assert {"effects.svg", "effects.png", "grid-photos-real.png"} <= figures
     assert "old.svg" not in figures
     tables = {p.name for p in (built / "report" / "tables").iterdir()}
     assert {"main-photos-bicubic.csv", "primary.tex", "cost.md"} <= tables
