@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PORT ?= 5000
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadscope
 
-.PHONY: demo ui test test-fast test-slurm lint format
+.PHONY: demo ui test test-fast test-slurm test-services lint format
 
 demo: $(STAMP)
 	@$(BIN)/tadsr run ablations/demo.yaml
@@ -26,6 +26,10 @@ test-fast: $(STAMP)
 # A real SLURM of one node; installs Debian's packages where they are missing (as root).
 test-slurm: $(STAMP)
 	TADSR_TEST_SLURM=1 $(BIN)/python -m pytest tests/slurm
+
+# What deploy/compose.yaml starts, on Debian's PostgreSQL: 20 cold starts and faults, a quarter of an hour.
+test-services: $(STAMP)
+	TADSR_TEST_SERVICES=1 TADSR_SERVICE_ROUNDS=$${TADSR_SERVICE_ROUNDS:-20} $(BIN)/python -m pytest tests/services
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

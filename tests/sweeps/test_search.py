@@ -18,7 +18,7 @@ from tadsr.sweeps.results import candidate, write_results
 from tadsr.sweeps.samplers import looks_of
 from tadsr.sweeps.study import SweepStudy
 from tadsr.sweeps.worker import TrialResult
-from tests.sweeps.conftest import PostgreSQL
+from tests.postgresql import PostgreSQL
 from tests.sweeps.made_up import SPACE, WEIGHT, do_trial, lock, open_study, run_worker, spec
 
 DISCRIMINATOR = "student.losses.adversarial.discriminator"

@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 from tadsr.errors import ConfigError, CorruptionError, TadsrError
 from tadsr.sweeps import storage
 from tadsr.sweeps.storage import JOURNAL, Journal, cut_torn_tail, open_storage, patiently
-from tests.sweeps.conftest import PostgreSQL
+from tests.postgresql import PostgreSQL
 from tests.sweeps.made_up import SPACE, WEIGHT, open_study, run_worker, spec
 
 

@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 
 from tadsr.sweeps.leases import LEASE, Reaper, Worker
 from tadsr.sweeps.study import ORIGIN, RETRY_OF, SweepStudy
-from tests.sweeps.conftest import PostgreSQL
+from tests.postgresql import PostgreSQL
 from tests.sweeps.made_up import WEIGHT, do_trial, lock, open_study, run_worker, spec, start_worker
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
