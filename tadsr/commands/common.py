@@ -26,9 +26,10 @@ TOGETHER = ("teacher", "student")
 """Stages that `accelerate launch` may start in several processes."""
 
 
-def add_experiment_arguments(parser: argparse.ArgumentParser) -> None:
+def add_experiment_arguments(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
     """The experiment file, overrides and the results folder: the same on every command."""
-    parser.add_argument("experiment", help="experiment file (YAML), or a frozen experiment.json")
+    parser.add_argument("experiment", nargs="?" if optional else None,
+                        help="experiment file (YAML), or a frozen experiment.json")  # fmt: skip
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
                         help="change a setting, such as student.training.images=480")  # fmt: skip
     parser.add_argument("--results", default="results", metavar="DIR",

@@ -10,26 +10,23 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tadsr.commands.checkup import Finding
+from tadsr.commands.common import add_experiment_arguments, load_plan
+from tadsr.commands.run import REPOSITORY
 from tadsr.plan import Plan
 
 MARKS = {"ok": "ok", "note": "note", "warning": "WARNING", "problem": "PROBLEM"}
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("experiment", nargs="?", help="look at what this experiment needs, too")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
-                        help="change a setting of the experiment")  # fmt: skip
-    parser.add_argument("--results", default="results", metavar="DIR",
-                        help="where results lie (default: results)")  # fmt: skip
+    add_experiment_arguments(parser, optional=True)
     parser.add_argument("--profile", help="the profile that will be used, such as slurm")
     parser.add_argument("--json", action="store_true", help="for programs")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print one line per finding; exit code 1 if there is a problem."""
-    plan = Plan.load(args.experiment, args.overrides, args.results) if args.experiment else None
+    plan = load_plan(args) if args.experiment else None
     found = []
     for finding in examine(plan, Path(args.results), args.profile):
         found.append(finding)

@@ -25,7 +25,7 @@ from tadsr.errors import TadsrError
 from tadsr.files import digest_json, write_json
 from tadsr.plan import Plan, recipes
 from tadsr.plan.artefacts import model_content, pool_content
-from tadsr.plan.receipts import content_of
+from tadsr.plan.receipts import student_upstream
 from tadsr.runs import Run, team
 from tadsr.runs.folder import verify_run
 from tadsr.sweeps import BEST, CONFIRMED, read_pick
@@ -51,11 +51,7 @@ def train_cell(context: JobContext, cell: Cell) -> None:
     """Train one student, or find it finished; divergence is a result, not a failure."""
     plan = context.plan
     recipe = recipes.student(plan.experiment, cell).as_dict()
-    pool_name = recipes.pool_name(plan.experiment, cell.targets)
-    upstream = {
-        "targets": content_of(plan, f"targets/{pool_name}"),
-        "teacher": content_of(plan, "teacher"),
-    }
+    upstream = student_upstream(plan, cell)
     if cell.pick:
         delta = picked(plan, cell.pick)
         upstream["pick"] = digest_json(delta)
@@ -95,7 +91,8 @@ def picked(plan: Plan, pick: Pick) -> dict[str, Any]:
     folder = plan.sweep(pick.sweep)
     if not (folder / BEST).is_file():
         raise TadsrError(
-            f"{folder / BEST}: not there yet; run `tadsr run`, or first `tadsr sweep {pick.sweep}`"
+            f"{folder / BEST}: not there yet; run `tadsr run`, or first "
+            f"`tadsr sweep {plan.argument} {pick.sweep}`"
         )
     delta: dict[str, Any] = read_pick(folder, pick.which)["delta"]
     return delta

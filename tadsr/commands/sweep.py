@@ -21,7 +21,7 @@ from tadsr.errors import TadsrError
 from tadsr.files import Lock, read_json, sha256_file, write_json
 from tadsr.plan import Plan, recipes
 from tadsr.plan.artefacts import sweep_content
-from tadsr.plan.receipts import content_of
+from tadsr.plan.receipts import content_of, student_upstream
 from tadsr.plan.sweep_jobs import CREATE, WORKER
 from tadsr.runs import Run
 from tadsr.sweeps import REFERENCES, STUDY
@@ -87,14 +87,7 @@ def open_study(context: JobContext, name: str) -> SweepStudy:
     spec = plan.experiment.sweeps[name]
     folder = plan.sweep(name)
     cell = plan.experiment.search_cell(name)
-    upstream = {
-        role: content_of(plan, run)
-        for role, run in (
-            ("targets", f"targets/{recipes.pool_name(plan.experiment, cell.targets)}"),
-            ("teacher", "teacher"),
-            ("val", "data/val"),
-        )
-    }
+    upstream = {**student_upstream(plan, cell), "val": content_of(plan, "data/val")}
     recipe = recipes.sweep(plan.experiment, name).as_dict()
     with Run.open(folder, recipe, upstream, root=plan.root, content=study_content) as run_:
         if not run_.finished:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from tadsr import __version__
 from tadsr.files import digest_json, list_files
+from tadsr.runs.environment import installed
 
 LIBRARIES = ("jinja2", "matplotlib", "numpy", "pandas", "pillow", "pyarrow", "scipy")
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -22,11 +22,6 @@ def rendering_versions() -> dict[str, str]:
     From metadata, so that nothing is imported. The digest tells apart two states of a checkout
     that call themselves the same version.
     """
-    found = {"tadsr": __version__}
-    for name in LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "missing"
+    found = {name: installed(name) or "missing" for name in LIBRARIES}
     code = {folder.name: list_files(folder, SOURCES) for folder in CODE}
-    return {**found, "code": digest_json(code)}
+    return {"tadsr": __version__, **found, "code": digest_json(code)}

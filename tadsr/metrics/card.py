@@ -10,12 +10,12 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from tadsr.config.metrics import METRICS, MetricSpec
 from tadsr.config.pyiqa_table import pyiqa_table
 from tadsr.errors import TadsrError
+from tadsr.runs.environment import installed
 
 if TYPE_CHECKING:
     import torch
@@ -207,10 +207,7 @@ def _of_old(data: Mapping[str, Any]) -> dict[str, str]:
 
 @lru_cache
 def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ABSENT
+    return installed(package) or ABSENT
 
 
 def _versions(pyiqa: str, network: nn.Module | None) -> dict[str, str]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from tadsr.config.experiment import Cell
 from tadsr.errors import TadsrError
 from tadsr.files import read_json, with_checksum, write_json
 from tadsr.plan.jobs import Plan
+from tadsr.plan.recipes import pool_name
 from tadsr.runs.folder import read_card
 
 
@@ -59,6 +61,12 @@ def current_card(plan: Plan, run: str) -> dict[str, Any] | None:
     if card is None or card.get("recipe_digest") != plan.recipe_digest(run):
         return None
     return card
+
+
+def student_upstream(plan: Plan, cell: Cell) -> dict[str, str]:
+    """Contents of what a student is made from; raises as `content_of`."""
+    pool = pool_name(plan.experiment, cell.targets)
+    return {"targets": content_of(plan, f"targets/{pool}"), "teacher": content_of(plan, "teacher")}
 
 
 def content_of(plan: Plan, run: str) -> str:

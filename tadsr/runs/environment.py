@@ -13,15 +13,19 @@ from tadsr import __version__
 LIBRARIES = ("torch", "torchvision", "diffusers", "pyiqa", "lpips", "numpy", "pandas")
 
 
+def installed(package: str) -> str | None:
+    """The version of an installed package, from metadata; None where it is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
 @lru_cache(maxsize=1)
 def describe_environment() -> dict[str, str]:
     """Versions, platform and processor count; read from metadata, so nothing is imported."""
     found = {"tadsr": __version__, "python": platform.python_version()}
-    for name in LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "missing"
+    found |= {name: installed(name) or "missing" for name in LIBRARIES}
     found["platform"] = f"{sys.platform}-{platform.machine()}"
     found["processors"] = str(os.cpu_count())
     return found

@@ -14,7 +14,7 @@ from tadsr.config.sweep_space import Value
 from tadsr.files import read_json, write_json
 from tadsr.plan import Plan, recipes
 from tadsr.plan.artefacts import pool_content, trial_content
-from tadsr.plan.receipts import content_of
+from tadsr.plan.receipts import student_upstream
 from tadsr.runs import Run
 from tadsr.runs.folder import verify_run
 from tadsr.sweeps.samplers import looks_of
@@ -70,7 +70,7 @@ class TrialRunner:
         self.device = device
         self.images = self.cell.student.training.images
         self.looks = looks_of(plan.experiment.sweeps[sweep].pruning, self.images)
-        self.upstream = upstream_of(plan, self.cell)
+        self.upstream = student_upstream(plan, self.cell)
         verify_run(plan.pool(self.cell), pool_content)
         self.teacher = load_frozen(plan.teacher / "model", device)
         self.pool = open_pool(self.cell.targets, plan.pool(self.cell), self.teacher,
@@ -134,12 +134,6 @@ class TrialRunner:
             cell.student, cell.seed, self.teacher, self.pool, folder, device=self.device,
             progress=progress, looks=Looks(open_points, note),
         )  # fmt: skip
-
-
-def upstream_of(plan: Plan, cell: Cell) -> dict[str, str]:
-    """Contents of what a student is made from."""
-    pool = recipes.pool_name(plan.experiment, cell.targets)
-    return {"targets": content_of(plan, f"targets/{pool}"), "teacher": content_of(plan, "teacher")}
 
 
 def means(scores: Scores) -> dict[str, float]:

@@ -9,12 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tadsr.commands.checkup.findings import Finding
+from tadsr.commands.run import LEFTOVER_AGE
 from tadsr.files import TEMPORARY_PREFIX, is_locked, read_json
 from tadsr.plan import Plan
 from tadsr.runs.folder import CARD, lock_path
-
-LEFTOVER_AGE = 600.0
-"""Seconds after which a temporary file is a killed process's."""
 
 
 def leftovers(plan: Plan) -> Iterator[Finding]:

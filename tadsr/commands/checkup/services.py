@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tadsr.commands.checkup.findings import Finding
+from tadsr.commands.checkup.findings import Finding, Level
 from tadsr.errors import TadsrError
 from tadsr.plan import Plan
 
@@ -19,14 +19,13 @@ def weights(plan: Plan | None) -> Iterator[Finding]:
     """Files that the experiment needs (all metrics' without one): here, official, or missing."""
     from tadsr.weights import METRIC_WEIGHTS, Missing, status
 
-    names = list(METRIC_WEIGHTS)
-    if plan is not None:
-        names = [*plan.jobs["weights"].cells, *plan.model_weights()]
-    for name in names:
+    models = plan.model_weights() if plan else []
+    files = plan.jobs["weights"].cells if plan else METRIC_WEIGHTS
+    for name in (*files, *models):
         found = status(name)
         if isinstance(found, Missing):
-            model = plan is not None and name in plan.model_weights()
-            yield Finding("weights", "problem" if model else "warning", found.reason, found.command)
+            level: Level = "problem" if name in models else "warning"
+            yield Finding("weights", level, found.reason, found.command)
         elif found.verified is False:
             yield Finding("weights", "note", f"'{name}' is here; the file is not the official one, "
                           "its tensors decide", f"tadsr weights verify {name}")  # fmt: skip

@@ -6,13 +6,14 @@ import platform
 import re
 import sys
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, metadata, requires, version
+from importlib.metadata import metadata, requires
 from pathlib import Path
 
 from packaging.markers import Marker
 from packaging.requirements import Requirement
 
 from tadsr.commands.checkup.findings import Finding, Level
+from tadsr.runs.environment import installed
 
 LOCK = "requirements.lock"
 LOCK_LINE = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;]+)\s*(;\s*(?P<marker>.+))?")
@@ -85,11 +86,3 @@ def _against_lock(locked: dict[str, str]) -> Finding:
 def _same(here: str, wanted: str) -> bool:
     """Whether two versions differ by a local part alone, such as `+cu128`."""
     return here.partition("+")[0] == wanted.partition("+")[0]
-
-
-def installed(name: str) -> str | None:
-    """The installed version of a package."""
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None

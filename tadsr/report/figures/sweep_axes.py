@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from tadsr.compare import UNVERIFIED
 from tadsr.config.grid_names import label_of
 from tadsr.config.sweep_space import Parameter
 from tadsr.report.drawing import stamp
+from tadsr.report.figures.figure import ReportFigure
 from tadsr.report.sweeps import Sweep
-from tadsr.report.wording import count
+from tadsr.report.wording import caption, count
 
 MOST_TICKS = 5
 
@@ -89,6 +91,17 @@ def samples(sweep: Sweep) -> str:
     trials, images = len(sweep.complete), sweep.n_images
     return (f"{count(trials, 'complete trial')}, {count(images, 'validation image')}, "
             f"training seed {sweep.spec.seed}")  # fmt: skip
+
+
+def figure_of(
+    sweep: Sweep, kind: str, title: str, alternative: str, figure: Figure, **words: str
+) -> ReportFigure:
+    """A search's figure of one kind; `words` are what its caption says beside the samples."""
+    return ReportFigure(
+        "sweeps", f"sweep-{sweep.name}-{kind}", f"{sweep.name}: {title}",
+        caption("figures", f"sweep-{kind}", samples=samples(sweep), **words),
+        alternative, figure, group=sweep.name,
+    )  # fmt: skip
 
 
 def stamp_doubted(ax: Axes, sweep: Sweep, metrics: Sequence[str]) -> None:

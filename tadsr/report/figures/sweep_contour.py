@@ -17,14 +17,14 @@ from tadsr.report.drawing import INK, ONE_COLUMN, PAPER, TWO_COLUMNS, new_figure
 from tadsr.report.figures.figure import ReportFigure
 from tadsr.report.figures.sweep_axes import (
     Scale,
+    figure_of,
     numeric,
-    samples,
     scale_of,
     set_scale,
     stamp_doubted,
 )
 from tadsr.report.sweeps import Sweep
-from tadsr.report.wording import caption, number
+from tadsr.report.wording import number
 
 FEWEST = 4
 """Different points that make a surface."""
@@ -120,12 +120,9 @@ def _decimals(metric: MetricSpec, values: np.ndarray) -> int:
 def contour_figures(content: ReportContent) -> Iterator[ReportFigure]:
     """One per search over at least two numeric settings."""
     for sweep in content.sweeps:
-        panels = contour_data(sweep)
-        if panels:
-            words = caption("figures", "sweep-contour", samples=samples(sweep))
-            yield ReportFigure("sweeps", f"sweep-{sweep.name}-contour",
-                               f"{sweep.name}: contours", words, _described(panels),
-                               draw_contour(sweep, panels), group=sweep.name)  # fmt: skip
+        if panels := contour_data(sweep):
+            yield figure_of(sweep, "contour", "contours", _described(panels),
+                            draw_contour(sweep, panels))  # fmt: skip
 
 
 def _described(panels: Sequence[ContourPanel]) -> str:

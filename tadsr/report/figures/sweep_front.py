@@ -22,9 +22,9 @@ from tadsr.report.drawing import (
 )
 from tadsr.report.figures.figure import ReportFigure
 from tadsr.report.figures.labels import label_points
-from tadsr.report.figures.sweep_axes import samples, stamp_doubted
+from tadsr.report.figures.sweep_axes import figure_of, stamp_doubted
 from tadsr.report.sweeps import Sweep
-from tadsr.report.wording import caption, number
+from tadsr.report.wording import number
 
 FEWEST = 2
 """Complete trials that make this figure."""
@@ -127,13 +127,9 @@ def _columns(places: tuple[Place, ...]) -> tuple[list[float], list[float]]:
 def front_figures(content: ReportContent) -> Iterator[ReportFigure]:
     """One per search for two objectives."""
     for sweep in content.sweeps:
-        data = front_data(sweep)
-        if data is not None:
-            words = caption("figures", "sweep-front", samples=samples(sweep), x=data.x.title,
-                            y=data.y.title)  # fmt: skip
-            yield ReportFigure("sweeps", f"sweep-{sweep.name}-front",
-                               f"{sweep.name}: Pareto front", words, _described(data),
-                               draw_front(sweep, data), group=sweep.name)  # fmt: skip
+        if (data := front_data(sweep)) is not None:
+            yield figure_of(sweep, "front", "Pareto front", _described(data),
+                            draw_front(sweep, data), x=data.x.title, y=data.y.title)  # fmt: skip
 
 
 def _described(data: Front) -> str:

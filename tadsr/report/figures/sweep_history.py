@@ -13,9 +13,9 @@ from tadsr.config import MetricSpec
 from tadsr.report.content import ReportContent
 from tadsr.report.drawing import MUTED, PALETTE, TWO_COLUMNS, new_figure
 from tadsr.report.figures.figure import ReportFigure
-from tadsr.report.figures.sweep_axes import samples, stamp_doubted
+from tadsr.report.figures.sweep_axes import figure_of, stamp_doubted
 from tadsr.report.sweeps import Sweep
-from tadsr.report.wording import caption, number
+from tadsr.report.wording import number
 
 FEWEST = 2
 """Complete trials that make a history."""
@@ -110,12 +110,9 @@ def _columns(points: Points) -> tuple[list[int], list[float]]:
 def history_figures(content: ReportContent) -> Iterator[ReportFigure]:
     """One per search."""
     for sweep in content.sweeps:
-        panels = history_data(sweep)
-        if panels:
-            words = caption("figures", "sweep-history", samples=samples(sweep))
-            yield ReportFigure("sweeps", f"sweep-{sweep.name}-history", f"{sweep.name}: history",
-                               words, _described(panels), draw_history(sweep, panels),
-                               group=sweep.name)  # fmt: skip
+        if panels := history_data(sweep):
+            yield figure_of(sweep, "history", "history", _described(panels),
+                            draw_history(sweep, panels))  # fmt: skip
 
 
 def _described(panels: Sequence[HistoryPanel]) -> str:

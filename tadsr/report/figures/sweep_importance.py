@@ -12,10 +12,10 @@ from tadsr.config import MetricSpec
 from tadsr.report.content import ReportContent
 from tadsr.report.drawing import ONE_COLUMN, PALETTE, PAPER, TWO_COLUMNS, new_figure
 from tadsr.report.figures.figure import ReportFigure
-from tadsr.report.figures.sweep_axes import samples, stamp_doubted
+from tadsr.report.figures.sweep_axes import figure_of, stamp_doubted
 from tadsr.report.sweeps import Sweep
 from tadsr.report.table import GAP
-from tadsr.report.wording import caption, number
+from tadsr.report.wording import number
 
 METHODS = {"fanova": "fANOVA", "ped_anova": "PED-ANOVA"}
 
@@ -76,12 +76,9 @@ def _draw(ax: Axes, panel: ImportancePanel) -> None:
 def importance_figures(content: ReportContent) -> Iterator[ReportFigure]:
     """One per search over several settings with enough trials."""
     for sweep in content.sweeps:
-        panels = importance_data(sweep)
-        if panels:
-            words = caption("figures", "sweep-importance", samples=samples(sweep))
-            yield ReportFigure("sweeps", f"sweep-{sweep.name}-importance",
-                               f"{sweep.name}: which setting matters", words, _described(panels),
-                               draw_importance(sweep, panels), group=sweep.name)  # fmt: skip
+        if panels := importance_data(sweep):
+            yield figure_of(sweep, "importance", "which setting matters", _described(panels),
+                            draw_importance(sweep, panels))  # fmt: skip
 
 
 def _described(panels: Sequence[ImportancePanel]) -> str:

@@ -11,10 +11,10 @@ from tadsr.config import MetricSpec
 from tadsr.report.content import ReportContent
 from tadsr.report.drawing import MUTED, PALETTE, TWO_COLUMNS, new_figure
 from tadsr.report.figures.figure import ReportFigure
-from tadsr.report.figures.sweep_axes import samples, stamp_doubted
+from tadsr.report.figures.sweep_axes import figure_of, stamp_doubted
 from tadsr.report.reading import Series
 from tadsr.report.sweeps import Sweep
-from tadsr.report.wording import caption, count
+from tadsr.report.wording import count
 
 ENDS = {"complete": ("-", "", 0.8), "pruned": ("--", "x", 0.8), "diverged": (":", "v", 0.8)}
 """State to dash, marker at the end, width."""
@@ -79,14 +79,10 @@ def draw_intermediate(sweep: Sweep, data: Intermediate) -> Figure:
 def intermediate_figures(content: ReportContent) -> Iterator[ReportFigure]:
     """One per search whose trials were looked at on the way."""
     for sweep in content.sweeps:
-        data = intermediate_data(sweep)
-        if data is not None:
-            words = caption("figures", "sweep-intermediate", samples=samples(sweep),
-                            pruned=count(sweep.states["pruned"], "pruned trial"),
-                            metric=data.metric.title)  # fmt: skip
-            yield ReportFigure("sweeps", f"sweep-{sweep.name}-intermediate",
-                               f"{sweep.name}: values on the way", words, _described(data),
-                               draw_intermediate(sweep, data), group=sweep.name)  # fmt: skip
+        if (data := intermediate_data(sweep)) is not None:
+            yield figure_of(sweep, "intermediate", "values on the way", _described(data),
+                            draw_intermediate(sweep, data), metric=data.metric.title,
+                            pruned=count(sweep.states["pruned"], "pruned trial"))  # fmt: skip
 
 
 def _described(data: Intermediate) -> str:

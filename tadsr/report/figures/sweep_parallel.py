@@ -15,14 +15,9 @@ from matplotlib.patheffects import withStroke
 from tadsr.report.content import ReportContent
 from tadsr.report.drawing import INK, MUTED, PAPER, TWO_COLUMNS, new_figure
 from tadsr.report.figures.figure import ReportFigure
-from tadsr.report.figures.sweep_axes import (
-    Scale,
-    samples,
-    scale_of,
-    stamp_doubted,
-)
+from tadsr.report.figures.sweep_axes import Scale, figure_of, scale_of, stamp_doubted
 from tadsr.report.sweeps import Sweep, shown_setting
-from tadsr.report.wording import caption, number
+from tadsr.report.wording import number
 
 FEWEST = 2
 """Settings, and complete trials, that make this figure."""
@@ -115,14 +110,10 @@ def _draw_axes(ax: Axes, data: Parallel) -> None:
 def parallel_figures(content: ReportContent) -> Iterator[ReportFigure]:
     """One per search over several settings."""
     for sweep in content.sweeps:
-        data = parallel_data(sweep)
-        if data is not None:
-            words = caption("figures", "sweep-parallel", samples=samples(sweep),
+        if (data := parallel_data(sweep)) is not None:
+            yield figure_of(sweep, "parallel", "parallel coordinates", _described(sweep, data),
+                            draw_parallel(sweep, data),
                             metric=sweep.objectives[0].title)  # fmt: skip
-            yield ReportFigure("sweeps", f"sweep-{sweep.name}-parallel",
-                               f"{sweep.name}: parallel coordinates", words,
-                               _described(sweep, data), draw_parallel(sweep, data),
-                               group=sweep.name)  # fmt: skip
 
 
 def _described(sweep: Sweep, data: Parallel) -> str:

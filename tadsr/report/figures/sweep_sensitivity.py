@@ -15,9 +15,9 @@ from tadsr.report.figures.sensitivity import (
     described_sensitivity,
     draw_sensitivity,
 )
-from tadsr.report.figures.sweep_axes import numeric, samples
+from tadsr.report.figures.sweep_axes import figure_of, numeric
 from tadsr.report.sweeps import Sweep
-from tadsr.report.wording import caption, count
+from tadsr.report.wording import count
 
 
 def sweep_sensitivity_data(sweep: Sweep) -> list[Sensitivity]:
@@ -49,11 +49,8 @@ def _panel(sweep: Sweep, key: str, metric: MetricSpec) -> Sensitivity:
 def sweep_sensitivity_figures(content: ReportContent) -> Iterator[ReportFigure]:
     """One per search over one number."""
     for sweep in content.sweeps:
-        panels = sweep_sensitivity_data(sweep)
-        if panels:
+        if panels := sweep_sensitivity_data(sweep):
             seeds = max(len(point.seeds) for panel in panels for point in panel.points)
-            words = caption("figures", "sweep-sensitivity", samples=samples(sweep),
-                            key=panels[0].key, seeds=count(seeds, "student"))  # fmt: skip
-            yield ReportFigure("sweeps", f"sweep-{sweep.name}-sensitivity",
-                               f"{sweep.name}: sensitivity", words, described_sensitivity(panels),
-                               draw_sensitivity(panels), group=sweep.name)  # fmt: skip
+            yield figure_of(sweep, "sensitivity", "sensitivity", described_sensitivity(panels),
+                            draw_sensitivity(panels), key=panels[0].key,
+                            seeds=count(seeds, "student"))  # fmt: skip

@@ -15,14 +15,14 @@ from tadsr.report.drawing import INK, PALETTE, TWO_COLUMNS, new_figure
 from tadsr.report.figures.figure import ReportFigure
 from tadsr.report.figures.sweep_axes import (
     Scale,
+    figure_of,
     numeric,
-    samples,
     scale_of,
     set_scale,
     stamp_doubted,
 )
 from tadsr.report.sweeps import Sweep, shown_setting
-from tadsr.report.wording import caption, number
+from tadsr.report.wording import number
 
 FEWEST = 2
 """Complete trials in which a setting counts."""
@@ -105,12 +105,9 @@ def _draw(ax: Axes, panel: SlicePanel) -> None:
 def slice_figures(content: ReportContent) -> Iterator[ReportFigure]:
     """One per search whose settings are more than one number."""
     for sweep in content.sweeps:
-        panels = slice_data(sweep)
-        if panels:
-            words = caption("figures", "sweep-slice", samples=samples(sweep))
-            yield ReportFigure("sweeps", f"sweep-{sweep.name}-slice", f"{sweep.name}: slices",
-                               words, _described(panels), draw_slices(sweep, panels),
-                               group=sweep.name)  # fmt: skip
+        if panels := slice_data(sweep):
+            yield figure_of(sweep, "slice", "slices", _described(panels),
+                            draw_slices(sweep, panels))  # fmt: skip
 
 
 def _described(panels: Sequence[SlicePanel]) -> str:
