@@ -12,15 +12,19 @@ from tadsr.report.table import Cell, Column, Table
 from tadsr.report.tables import label_cell
 from tadsr.report.wording import caption
 
+NOT_PICKED = "what its search will pick"
+
 
 def variants_table(content: ReportContent) -> Table:
     """What each variant changes."""
     rows = []
     for name, variant in content.experiment.variants.items():
-        changes = "; ".join(f"{key} = {_setting(value)}" for key, value in variant.delta.items())
+        delta = content.delta(name)
+        changes = "; ".join(f"{key} = {_setting(value)}" for key, value in (delta or {}).items())
+        unchanged = NOT_PICKED if delta is None else "nothing: the base settings"
         rows.append((
             label_cell(content, name),
-            Cell(changes or "nothing: the base settings"),
+            Cell(changes or unchanged),
             Cell(variant.description),
         ))  # fmt: skip
     return Table(

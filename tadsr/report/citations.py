@@ -58,7 +58,7 @@ def _of_models(content: ReportContent) -> Iterator[str]:
         yield "keys1981cubic"
     if experiment.teacher.codec.kind == "vq":
         yield "esser2021taming"
-    cells = [experiment.cell(variant, experiment.seeds[0]) for variant in experiment.variants]
+    cells = [content.cell(variant) for variant in experiment.variants]
     distilled = [cell.student.losses.score_distillation for cell in cells]
     if any(loss is not None and loss.weight and loss.reference == "noise" for loss in distilled):
         yield "poole2023dreamfusion"

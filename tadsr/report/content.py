@@ -13,6 +13,8 @@ from typing import Any
 
 from tadsr.compare.results import Comparison, Effect, Summary
 from tadsr.config import Experiment, MetricSpec
+from tadsr.config.deltas import changed
+from tadsr.config.experiment import Cell
 from tadsr.errors import TadsrError
 from tadsr.files import digest_json
 from tadsr.metrics.card import is_unverified
@@ -103,6 +105,22 @@ class ReportContent:
     def dataset(self, name: str) -> Dataset:
         """A test set by name."""
         return next(dataset for dataset in self.datasets if dataset.name == name)
+
+    def delta(self, variant: str) -> dict[str, Any] | None:
+        """What a variant changes, with what its search picked; None if none is picked yet."""
+        spec = self.experiment.variants[variant]
+        if spec.pick is None:
+            return dict(spec.delta)
+        picks = [pick for sweep in self.sweeps for pick in sweep.picks if pick.variant == variant]
+        return {**spec.delta, **picks[0].delta} if picks else None
+
+    def cell(self, variant: str) -> Cell:
+        """Settings that a variant's students are trained with (those of its base before a pick)."""
+        cell = self.experiment.cell(variant, self.experiment.seeds[0])
+        delta = self.delta(variant) if cell.pick else None
+        if delta is None:
+            return cell
+        return cell._replace(student=changed(cell.student, cell.targets, delta)[0])
 
     def cells_of(self, variant: str) -> tuple[CellRun, ...]:
         """The cells of one variant, in the order of the seeds."""

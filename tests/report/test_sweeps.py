@@ -14,9 +14,13 @@ import pytest
 from scipy import stats
 
 from tadsr.config import Experiment
+from tadsr.config.experiment import Variant
+from tadsr.config.sweep import Pick, variant_name
 from tadsr.errors import TadsrError
 from tadsr.files import read_json, write_json
+from tadsr.report.card_tables import variants_table
 from tadsr.report.content import ReportContent, gather
+from tadsr.report.figures.components import variant_settings
 from tadsr.report.html import build_report
 from tadsr.report.latex import latex_table
 from tadsr.report.sweep_tables import confirmed_table, sweep_tables, trials_table
@@ -137,6 +141,33 @@ def test_tables_are_written_in_every_format(searched: ReportContent) -> None:
     for table in tables:
         assert table.to_markdown().count("\n| ") >= len(table.rows)
         assert latex_table(table).count(r"\\") >= len(table.rows)
+
+
+def with_winner(searched: ReportContent, name: str) -> ReportContent:
+    """The searches' experiment, with what a search picked as a variant."""
+    winner = Variant(description="found", pick=Pick(sweep=name, which="best"))
+    variants = {**searched.experiment.variants, variant_name(name, "best"): winner}
+    experiment = searched.experiment.model_copy(update={"variants": variants})
+    return replace(searched, experiment=experiment)
+
+
+def test_a_winner_is_shown_with_the_settings_that_were_picked(searched: ReportContent) -> None:
+    content = with_winner(searched, "weight")
+    name, (pick,) = variant_name("weight", "best"), sweep_of(searched, "weight").picks
+    (found,) = (row for row in rows_of(variants_table(content)) if row["variant"] == name)
+    assert [change.split(" = ")[0] for change in found["changes"].split("; ")] == list(pick.delta)
+    assert float(found["changes"].split(f"{WEIGHT} = ")[1].split(";")[0]) == pick.delta[WEIGHT]
+    adversarial = content.cell(name).student.losses.adversarial
+    assert adversarial is not None
+    assert adversarial.weight == pick.delta[WEIGHT]
+    assert variant_settings(content, name)["losses"]["adversarial"]["weight"] == adversarial.weight
+
+
+def test_a_winner_that_is_not_picked_yet_is_not_called_unchanged(searched: ReportContent) -> None:
+    content = replace(with_winner(searched, "weight"), sweeps=())
+    (found,) = (row for row in rows_of(variants_table(content))
+                if row["variant"] == variant_name("weight", "best"))  # fmt: skip
+    assert found["changes"] == "what its search will pick"
 
 
 def test_facts_say_what_was_searched_and_found(searched: ReportContent) -> None:

@@ -80,7 +80,7 @@ def component_data(content: ReportContent) -> ComponentTable | None:
 
 def variant_settings(content: ReportContent, variant: str) -> dict[str, Any]:
     """`student` (its losses of weight 0 gone) and `targets` of a variant, as nested mappings."""
-    cell = content.experiment.cell(variant, content.experiment.seeds[0])
+    cell = content.cell(variant)
     student = cell.student.normalised()
     return {"losses": student["losses"], "training": student["training"],
             "targets": cell.targets.model_dump(mode="json")}  # fmt: skip

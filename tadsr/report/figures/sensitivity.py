@@ -97,7 +97,7 @@ def _numeric(value: Any) -> bool:
 
 def _settings(content: ReportContent, variant: str) -> dict[str, Any]:
     """Dotted key to value of a variant's student and targets, losses of weight 0 included."""
-    cell = content.experiment.cell(variant, content.experiment.seeds[0])
+    cell = content.cell(variant)
     return dict(_leaves({"student": cell.student.model_dump(mode="json"),
                          "targets": cell.targets.model_dump(mode="json")}))  # fmt: skip
 
