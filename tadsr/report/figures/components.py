@@ -92,7 +92,7 @@ def _loss_cell(loss: Mapping[str, Any] | None, weights_differ: bool) -> str:
         return NONE
     kind = REFERENCES.get(loss.get("reference", ""), loss.get("discriminator", TICK))
     text = str(kind).replace("_", " ")
-    return f"{text} {loss['weight']:g}" if weights_differ else text
+    return f"{text} {loss['weight']:.4g}" if weights_differ else text
 
 
 def _other_changes(
