@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -27,6 +28,21 @@ class Config(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
     )
+
+
+_REMEMBERED: dict[int, dict[Any, Any]] = {}
+
+
+def remembered(settings: Config) -> dict[Any, Any]:
+    """A place for what was worked out from frozen settings, as long as this very object lives.
+
+    By identity: a copy, changed or not, begins with nothing. Keys begin with who uses them.
+    """
+    key = id(settings)
+    if key not in _REMEMBERED:
+        _REMEMBERED[key] = {}
+        weakref.finalize(settings, _REMEMBERED.pop, key)
+    return _REMEMBERED[key]
 
 
 def mistake_at(key: str, message: str) -> PydanticCustomError:

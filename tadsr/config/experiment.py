@@ -18,6 +18,7 @@ from tadsr.config.base import (
     Seed,
     mistake_at,
     no_duplicates,
+    remembered,
 )
 from tadsr.config.cost import CostSpec
 from tadsr.config.data import DataSpec
@@ -280,7 +281,7 @@ class Experiment(Config):
 
     def cell(self, variant: str, seed: int) -> Cell:
         """The settings of one student: the base with the variant's delta applied."""
-        student, targets = changed(self.student, self.targets, self.variants[variant].delta)
+        student, targets = self._settings(variant)
         targets = targets.for_seed(seed)
         last = self.teacher.schedule.num_train_timesteps - 1
         if max(targets.start_timesteps, default=0) > last:
@@ -289,6 +290,15 @@ class Experiment(Config):
                 f"this teacher's steps are 0 to {last}"
             )
         return Cell(variant, seed, student, targets, self.variants[variant].pick)
+
+    def _settings(self, variant: str) -> tuple[StudentSpec, TargetsSpec]:
+        """Those of all seeds of a variant, validated once."""
+        known = remembered(self)
+        key = ("settings", variant)
+        if key not in known:
+            known[key] = changed(self.student, self.targets, self.variants[variant].delta)
+        found: tuple[StudentSpec, TargetsSpec] = known[key]
+        return found
 
     def search_cell(self, sweep: str) -> Cell:
         """What the trials of a search start from, with the search's seed."""

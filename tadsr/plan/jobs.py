@@ -204,7 +204,7 @@ def _student_jobs(estimates: Estimates) -> list[Job]:
         cells = [experiment.cell(variant, seed) for seed in experiment.seeds]
         for name, group in _grouped(experiment, variant, cells):
             pools = sorted({recipes.pool_name(experiment, cell.targets) for cell in group})
-            digest = digest_json([recipes.student(experiment, cell).digest for cell in group])
+            digest = digest_json([recipes.of_cell(experiment, cell.name).digest for cell in group])
             training = group[0].student.training
             images = len(group) * training.images
             flops = images * estimates.student_image(group[0].student, group[0].targets)

@@ -7,11 +7,12 @@ comments take part, and a loss of weight 0 is not there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
+from functools import cached_property, wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from tadsr.config.base import remembered
 from tadsr.config.data import DatasetSpec
 from tadsr.config.experiment import Cell, Experiment
 from tadsr.config.metrics import MetricSpec
@@ -24,6 +25,28 @@ STAGE_VERSIONS = {"data": 2, "teacher": 2, "targets": 2, "student": 2, "sweep": 
 
 IN_NO_DIGEST = ("checkpoint_every", "validate_every", "validated_weights")
 """Settings of a training that change how it is watched, not what it makes."""
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def once(make: Callable[Concatenate[Experiment, P], R]) -> Callable[Concatenate[Experiment, P], R]:
+    """Have `make` work out each answer about an experiment once: thousands of jobs ask for it.
+
+    An experiment is frozen, so its arguments, which must be hashable, determine the answer.
+    """
+
+    @wraps(make)
+    def recall(experiment: Experiment, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        known = remembered(experiment)
+        key = (make.__name__, *args, *sorted(kwargs.items()))
+        if key not in known:
+            known[key] = make(experiment, *args, **kwargs)
+        found: R = known[key]
+        return found
+
+    return recall
 
 
 @dataclass(frozen=True)
@@ -49,11 +72,13 @@ class Recipe:
         }
 
 
+@once
 def dataset(experiment: Experiment, spec: DatasetSpec) -> Recipe:
     """A data set; where its folder lies does not matter, its content digest is upstream."""
     return Recipe("data", spec.settings(experiment.data.scale))
 
 
+@once
 def teacher(experiment: Experiment) -> Recipe:
     """The teacher, trained on `data.train` or published.
 
@@ -74,6 +99,7 @@ def named(weights: str | None) -> str | None:
     return "a path" if weights is not None and "/" in weights else weights
 
 
+@once
 def pool(experiment: Experiment, targets: TargetsSpec) -> Recipe:
     """A pool of the teacher's answers."""
     settings = targets.model_dump(mode="json")
@@ -81,6 +107,7 @@ def pool(experiment: Experiment, targets: TargetsSpec) -> Recipe:
     return Recipe("targets", settings, upstream)
 
 
+@once
 def pool_name(experiment: Experiment, targets: TargetsSpec) -> str:
     """`<sampler>-<digest8>`: the pool's folder below targets/."""
     return f"{targets.sampler}-{pool(experiment, targets).digest[:8]}"
@@ -98,6 +125,7 @@ def student(experiment: Experiment, cell: Cell) -> Recipe:
     return Recipe("student", settings, upstream)
 
 
+@once
 def sweep(experiment: Experiment, name: str) -> Recipe:
     """A search: space, objectives, sampler and what its trials start from.
 
@@ -111,6 +139,13 @@ def sweep(experiment: Experiment, name: str) -> Recipe:
     return Recipe("sweep", settings, {"targets": pool(experiment, cell.targets)})
 
 
+@once
+def of_cell(experiment: Experiment, name: str) -> Recipe:
+    """A student of the grid, by `<variant>/seed-<n>`."""
+    variant, _, seed = name.partition("/seed-")
+    return student(experiment, experiment.cell(variant, int(seed)))
+
+
 def upscaler(experiment: Experiment, name: str) -> Recipe | None:
     """What made an upscaler: None for bicubic, the teacher, or a student by cell name.
 
@@ -120,10 +155,7 @@ def upscaler(experiment: Experiment, name: str) -> Recipe | None:
     kind = experiment.evaluation.kind(name)
     if kind == "teacher":
         return teacher(experiment)
-    if kind != "student":
-        return None
-    variant, _, seed = name.partition("/seed-")
-    return student(experiment, experiment.cell(variant, int(seed)))
+    return of_cell(experiment, name) if kind == "student" else None
 
 
 def evaluation(experiment: Experiment, name: str, dataset_name: str) -> Recipe:

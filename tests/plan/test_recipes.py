@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tadsr.config import Experiment
-from tadsr.plan import Plan
+from tadsr.plan import Plan, recipes
 from tadsr.plan.sources import source_stamp
 from tests.conftest import REPOSITORY
 
@@ -117,3 +117,15 @@ def test_every_input_is_a_job_and_the_order_is_a_dag() -> None:
     for job in plan.jobs.values():
         assert set(job.inputs) <= seen
         seen.add(job.id)
+
+
+def test_what_is_remembered_of_an_experiment_is_no_part_of_its_copies() -> None:
+    experiment = Experiment.load(DEMO)
+    name = f"no_discriminator/seed-{experiment.seeds[0]}"
+    before = recipes.of_cell(experiment, name)
+    assert recipes.of_cell(experiment, name) is before
+    variants = {**experiment.variants, "no_discriminator": experiment.variants["full"]}
+    copy = experiment.model_copy(update={"variants": variants})
+    full = recipes.of_cell(experiment, f"full/seed-{experiment.seeds[0]}")
+    assert recipes.of_cell(copy, name).digest == full.digest != before.digest
+    assert recipes.of_cell(experiment, name) is before
