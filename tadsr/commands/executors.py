@@ -16,9 +16,12 @@ from tadsr.plan.scheduler import slurm_logs
 from tadsr.runs.devices import visible_gpus
 
 SHARED_KUBERNETES = "shared-kubernetes"
-"""Ours, in workflow/executors."""
+SLURM_ARRAYS = "slurm-arrays"
+OURS = (SHARED_KUBERNETES, SLURM_ARRAYS)
+"""Executors in workflow/executors: thin wrappers of published ones."""
 PLUGINS = {
     "slurm": "snakemake_executor_plugin_slurm",
+    SLURM_ARRAYS: "snakemake_executor_plugin_slurm",
     SHARED_KUBERNETES: "snakemake_executor_plugin_kubernetes",
 }
 """Executor to the module it needs, of the extra `cluster`."""
@@ -55,9 +58,9 @@ def executor_flags(plan: Plan, executor: str) -> list[str]:
     if executor == "local":
         gpus = len(visible_gpus()) * plan.experiment.execution.jobs_per_gpu
         return ["--resources", f"gpu={gpus}"] if gpus else []
-    if executor == "slurm":
-        return ["--slurm-logdir", str(slurm_logs(plan).absolute()),
-                "--slurm-jobname-prefix", f"tadsr-{plan.experiment.name}"[:50]]  # fmt: skip
+    if executor in ("slurm", SLURM_ARRAYS):
+        return [f"--{executor}-logdir", str(slurm_logs(plan).absolute()),
+                f"--{executor}-jobname-prefix", f"tadsr-{plan.experiment.name}"[:50]]  # fmt: skip
     if executor == SHARED_KUBERNETES:
         names = sorted(name for name in os.environ if name.startswith(PASSED_ON))
         return ["--precommand", f"cd {shlex.quote(str(Path.cwd()))}",
@@ -67,7 +70,7 @@ def executor_flags(plan: Plan, executor: str) -> list[str]:
 
 def executor_variables(executor: str) -> dict[str, str]:
     """Environment variables for Snakemake: where it finds an executor of ours."""
-    if executor != SHARED_KUBERNETES:
+    if executor not in OURS:
         return {}
     found = [os.environ.get("PYTHONPATH", ""), str(OWN_EXECUTORS)]
     return {"PYTHONPATH": os.pathsep.join(filter(None, found))}

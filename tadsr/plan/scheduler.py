@@ -51,7 +51,9 @@ def ended_by_scheduler(plan: Plan, job: Job) -> Ended | None:
     folder = slurm_logs(plan) / f"rule_{job.stage}"
     if job.stage in MANY_JOBS:
         folder /= job.name
-    logs = sorted(folder.glob("*.log"), key=lambda path: path.stat().st_mtime_ns)
+    # The log of an array's task is a link, which leads nowhere until the task begins.
+    written = [path for path in folder.glob("*.log") if path.is_file()]
+    logs = sorted(written, key=lambda path: path.stat().st_mtime_ns)
     for log in reversed(logs):
         text = log.read_text(encoding="utf-8", errors="replace")
         for pattern, (reason, resource) in REASONS.items():

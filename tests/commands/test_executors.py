@@ -17,9 +17,9 @@ PROFILES = sorted(path.parent.name for path in REPOSITORY.glob("workflow/profile
 
 
 def test_every_profile_names_an_executor_that_is_here() -> None:
-    assert PROFILES == ["kubernetes", "local", "slurm"]
+    assert PROFILES == ["kubernetes", "local", "slurm", "slurm-arrays"]
     executors = [read_executor(find_profile(name)) for name in PROFILES]
-    assert executors == ["shared-kubernetes", "local", "slurm"]
+    assert executors == ["shared-kubernetes", "local", "slurm", "slurm-arrays"]
 
 
 def test_gpus_of_this_machine_limit_the_jobs_that_ask_for_one(
@@ -32,11 +32,14 @@ def test_gpus_of_this_machine_limit_the_jobs_that_ask_for_one(
     assert executor_flags(plan, "local") == []
 
 
-def test_slurm_keeps_its_logs_with_those_of_the_run_and_names_its_jobs(tmp_path: Path) -> None:
+@pytest.mark.parametrize("executor", ["slurm", "slurm-arrays"])
+def test_slurm_keeps_its_logs_with_those_of_the_run_and_names_its_jobs(
+    tmp_path: Path, executor: str
+) -> None:
     plan = mini(tmp_path)
-    flags = executor_flags(plan, "slurm")
-    assert flags[:2] == ["--slurm-logdir", str(plan.root / "logs" / "slurm")]
-    assert flags[2:] == ["--slurm-jobname-prefix", "tadsr-mini"]
+    flags = executor_flags(plan, executor)
+    assert flags[:2] == [f"--{executor}-logdir", str(plan.root / "logs" / "slurm")]
+    assert flags[2:] == [f"--{executor}-jobname-prefix", "tadsr-mini"]
 
 
 def test_pods_get_the_variables_that_jobs_read_and_no_other(
@@ -50,9 +53,10 @@ def test_pods_get_the_variables_that_jobs_read_and_no_other(
     assert "MLFLOW_TRACKING_PASSWORD" in names and "SOMETHING_PRIVATE" not in names
 
 
-def test_only_the_profile_that_needs_our_executor_shows_it_to_snakemake() -> None:
+def test_only_a_profile_that_needs_our_executor_shows_it_to_snakemake() -> None:
     assert executor_variables("local") == executor_variables("slurm") == {}
-    assert executor_variables("shared-kubernetes")["PYTHONPATH"].endswith("workflow/executors")
+    for executor in ("shared-kubernetes", "slurm-arrays"):
+        assert executor_variables(executor)["PYTHONPATH"].endswith("workflow/executors")
 
 
 @pytest.mark.parametrize(

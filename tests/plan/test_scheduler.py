@@ -98,3 +98,14 @@ def test_a_new_run_forgets_what_an_earlier_one_was_told(plan: Plan) -> None:
     ended(plan, MEMORY)
     run.clear_notes(plan)
     assert failure_of(plan, plan.jobs["student/full"]) == ""
+
+
+def test_the_log_of_a_task_is_a_link_that_may_lead_nowhere_yet(plan: Plan) -> None:
+    log = ended(plan, TIME, number=9)
+    task = log.rename(log.parent.parent / "17_2.log")
+    (log.parent / "17_2.log").symlink_to("../17_2.log")
+    (log.parent / "18_1.log").symlink_to("../18_1.log")  # waits for its turn
+    found = ended_by_scheduler(plan, plan.jobs["student/full"])
+    assert found is not None and found.attempts == 1
+    assert "says SLURM job 17_2;" in found.describe("student")
+    assert found.log.resolve() == task.resolve()

@@ -19,8 +19,7 @@ from tests.conftest import REPOSITORY
 from tests.slurm.cluster import Unavailable, slurm
 
 MINI = REPOSITORY / "tests" / "integration" / "mini.yaml"
-FLAGS = ("--slurm-no-account", "--slurm-status-command", "squeue",
-         "--slurm-init-seconds-before-status-checks", "2")  # fmt: skip
+FLAGS = {"no-account": "", "status-command": "squeue", "init-seconds-before-status-checks": "2"}
 """Of a cluster without accounting, and less patience than for a real one."""
 SETTINGS = ("seeds=[0]", "execution.device=cpu", "student.training.images=960",
             "student.training.batch_size=80", "student.training.checkpoint_every=1000000",
@@ -33,8 +32,9 @@ class Place:
 
     started: ClassVar[list[subprocess.Popen[str]]] = []
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, profile: str = "slurm") -> None:
         self.folder = folder
+        self.profile = profile
         self.root = folder / "results" / "mini"
         self.environment = {
             **os.environ,
@@ -45,8 +45,10 @@ class Place:
 
     def command(self, *arguments: str, settings: tuple[str, ...] = ()) -> list[str]:
         sets = [part for setting in (*SETTINGS, *settings) for part in ("--set", setting)]
+        flags = [part for name, value in FLAGS.items()
+                 for part in (f"--{self.profile}-{name}", value) if part]  # fmt: skip
         return [sys.executable, "-m", "tadsr", "run", "mini.yaml", "--offline", *sets,
-                "--profile", "slurm", *FLAGS, *arguments]  # fmt: skip
+                "--profile", self.profile, *flags, *arguments]  # fmt: skip
 
     def start(self, *arguments: str, settings: tuple[str, ...] = ()) -> subprocess.Popen[str]:
         process = subprocess.Popen(
@@ -118,7 +120,16 @@ def whole(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Plac
 @pytest.fixture
 def place(whole: tuple[Place, str], tmp_path: Path) -> Place:
     """The experiment without its students."""
-    copy = Place(tmp_path)
-    shutil.copytree(whole[0].folder, tmp_path, dirs_exist_ok=True)
+    return without_students(whole[0], Place(tmp_path))
+
+
+@pytest.fixture
+def arrays(whole: tuple[Place, str], tmp_path: Path) -> Place:
+    """The same, with job arrays."""
+    return without_students(whole[0], Place(tmp_path, "slurm-arrays"))
+
+
+def without_students(whole: Place, copy: Place) -> Place:
+    shutil.copytree(whole.folder, copy.folder, dirs_exist_ok=True)
     shutil.rmtree(copy.root / "students")
     return copy

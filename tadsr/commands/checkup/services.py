@@ -55,11 +55,11 @@ def clusters(profile: str | None) -> Iterator[Finding]:
 
 
 def _cluster(subject: str, name: str, command: Sequence[str], profile: str | None) -> Finding:
-    wanted = profile == name
+    wanted = profile is not None and profile.startswith(name)  # slurm, slurm-arrays
     if shutil.which(command[0]) is None:
         text = f"no {command[0]} on this machine"
         if wanted:
-            return Finding(subject, "problem", f"{text}, which --profile {name} needs",
+            return Finding(subject, "problem", f"{text}, which --profile {profile} needs",
                            "log in to a machine that submits jobs")  # fmt: skip
         return Finding(subject, "note", f"{text}; only --profile {name} needs it")
     try:
