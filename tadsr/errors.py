@@ -6,11 +6,25 @@ it without a traceback and exits with `exit_code`.
 
 from __future__ import annotations
 
+import re
+
+PASSWORD = re.compile(r"(?<=://)([^\s/@:]*):\S*@")
+"""In a URL, up to the last @: a password may hold one."""
+PASSWORD_OPTION = re.compile(r"([?&]\w*(?:password|passwd|token|secret)=)[^&\s'\"]+", re.IGNORECASE)
+
+
+def without_secrets(text: str) -> str:
+    """`text` with *** in place of the passwords in its URLs: fit for screens, logs and cards."""
+    return PASSWORD_OPTION.sub(r"\1***", PASSWORD.sub(r"\1:***@", text))
+
 
 class TadsrError(Exception):
     """A failure the user can mend; printed as one line, exit code 1."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return without_secrets(super().__str__())
 
 
 class ConfigError(TadsrError):

@@ -153,6 +153,11 @@ def digest_files(folder: Path | str, patterns: tuple[str, ...] = ("*",)) -> str:
     return digest_json(list_files(folder, patterns))
 
 
+def process_name() -> str:
+    """What stands in a lock: whose it is."""
+    return f"process {os.getpid()} on {os.uname().nodename}"
+
+
 def is_locked(path: Path | str) -> bool:
     """Whether a process holds the lock on `path`; writes nothing, so copies may be read-only."""
     try:
@@ -194,7 +199,7 @@ class Lock:
                 "wait for it or stop it, then run the same command again"
             ) from None
         os.ftruncate(handle, 0)
-        os.pwrite(handle, f"process {os.getpid()} on {os.uname().nodename}".encode(), 0)
+        os.pwrite(handle, process_name().encode(), 0)
         self._handle = handle
         return self
 

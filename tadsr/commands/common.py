@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tadsr.config.experiment import ExecutionSpec
 from tadsr.config.plugins import Clause
-from tadsr.errors import ConfigError, TadsrError, listed, nearest
+from tadsr.errors import ConfigError, TadsrError, listed, nearest, without_secrets
 from tadsr.files import write_json, write_text
 from tadsr.plan import Job, Plan
 from tadsr.plan.jobs import COMPUTING
@@ -114,7 +114,8 @@ def job_context(plan: Plan, job: Job) -> Iterator[JobContext]:
         with _devices(job, plan.experiment.execution):
             yield context
     except Exception as error:
-        write_text(failure, " ".join(str(error).split())[:500] or type(error).__name__)
+        text = " ".join(without_secrets(str(error)).split())[:500]
+        write_text(failure, text or type(error).__name__)
         raise
     except SystemExit:  # of a training, which has saved its state and let go of its folder
         wait_to_be_ended()

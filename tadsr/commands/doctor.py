@@ -48,7 +48,7 @@ def as_line(finding: Finding) -> str:
 
 def examine(plan: Plan | None, results: Path, profile: str | None) -> Iterator[Finding]:
     """All findings, quick ones first. Changes nothing."""
-    from tadsr.commands.checkup import leftovers, machine, services, software
+    from tadsr.commands.checkup import leftovers, machine, searches, services, software
     from tadsr.weights import weights_home
 
     yield from software.software(REPOSITORY)
@@ -63,3 +63,4 @@ def examine(plan: Plan | None, results: Path, profile: str | None) -> Iterator[F
     yield from services.clusters(profile)
     if plan is not None:
         yield from leftovers.leftovers(plan)
+        yield from searches.searches(plan)

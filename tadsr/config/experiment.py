@@ -31,7 +31,7 @@ from tadsr.config.student import StudentSpec, TargetsSpec, loss_file_digest
 from tadsr.config.sweep import BEST_OF, Pick, SweepSpec
 from tadsr.config.sweep_check import check_sweep
 from tadsr.config.teacher import TeacherSpec
-from tadsr.errors import ConfigError, nearest
+from tadsr.errors import ConfigError, nearest, without_secrets
 
 DEFAULT_METRICS = ("psnr", "ssim", "lpips", "clipiqa", "musiq", "niqe")
 """Those of SinSR's and TAD-SR's tables."""
@@ -127,11 +127,11 @@ class ExecutionSpec(Config):
     @field_validator("sweep_storage")
     @classmethod
     def _known_storage(cls, storage: str) -> str:
-        if storage != "journal" and not storage.startswith("postgresql://"):
-            raise ValueError(f"'{storage}': write journal, or postgresql://user@host/database")
-        if re.match(r"[^/]*//[^/@]*:[^/@]*@", storage):
+        if without_secrets(storage) != storage:
             raise ValueError("a password here would be in every report; put it in ~/.pgpass, or in "
                              "the environment as PGPASSWORD")  # fmt: skip
+        if storage != "journal" and not storage.startswith("postgresql://"):
+            raise ValueError(f"'{storage}': write journal, or postgresql://user@host/database")
         return storage
 
 

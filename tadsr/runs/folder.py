@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tadsr.errors import CorruptionError
+from tadsr.errors import CorruptionError, without_secrets
 from tadsr.files import (
     TEMPORARY_PREFIX,
     Lock,
@@ -148,7 +148,7 @@ def _carry_out(
         "upstream": upstream,
         "status": "running",
         "environment": describe_environment(),
-        "command": " ".join(["tadsr", *sys.argv[1:]]),
+        "command": without_secrets(" ".join(["tadsr", *sys.argv[1:]])),
         "seconds": previous.get("seconds", 0.0),
         "message": "",
     }
@@ -158,7 +158,8 @@ def _carry_out(
         yield run
     except Exception as error:
         text = f"{type(error).__name__}: {error}".splitlines()[0][:500]
-        write_json(folder / CARD, {**card, "status": "failed", "message": text})
+        failed = {**card, "status": "failed", "message": without_secrets(text)}
+        write_json(folder / CARD, failed)
         raise
 
 

@@ -7,6 +7,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,10 +15,11 @@ import optuna
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from tadsr.errors import ConfigError, CorruptionError, TadsrError
+from tadsr.files import process_name
 
 T = TypeVar("T")
 
@@ -30,10 +32,31 @@ PATIENCE = 600.0
 FIRST_PATIENCE = 15.0
 """Seconds that it waits in the beginning, when the URL may be wrong."""
 LONGEST_PAUSE = 5.0
+LOCK_GRACE = 30
+"""Seconds after which a journal's lock that stands unchanged is taken from its holder."""
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 # Of Optuna's ways, wilcoxon, gp and the names of metrics are called so; they are pinned and tested.
 warnings.filterwarnings("ignore", category=ExperimentalWarning)
+
+
+class JournalLock(JournalFileOpenLock):
+    """Optuna's lock of a journal, a file made with O_EXCL, with its holder's name inside.
+
+    One whose holder was killed is taken by the next after LOCK_GRACE.
+    """
+
+    def acquire(self) -> bool:
+        """Wait for the lock, and say in it whose it is."""
+        held = super().acquire()
+        with suppress(OSError):  # a full disk: the lock holds without a name in it
+            Path(self._lock_file).write_text(process_name())
+        return held
+
+
+def journal_lock(path: Path) -> Path:
+    """The file that is there while somebody writes to a journal."""
+    return path.with_name(f"{path.name}.lock")
 
 
 class Journal(JournalFileBackend):
@@ -49,7 +72,7 @@ class Journal(JournalFileBackend):
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.lock = JournalFileOpenLock(str(self.path))
+        self.lock = JournalLock(str(self.path), LOCK_GRACE)
         super().__init__(str(self.path), self.lock)
         self._locked(lambda: cut_torn_tail(self.path))
 
@@ -117,11 +140,23 @@ def open_storage(where: str, folder: Path) -> BaseStorage:
         ) from error
 
 
-def _open_database(where: str) -> BaseStorage:
+def database_url(where: str) -> URL:
+    """The URL of a PostgreSQL database as its driver is asked for it.
+
+    Raises:
+        ConfigError: it is none.
+    """
     try:
-        url = make_url(where).set(drivername="postgresql+psycopg")
-    except ArgumentError as error:
-        raise ConfigError(f"execution.sweep_storage: '{where}' is no URL ({error})") from error
+        return make_url(where).set(drivername="postgresql+psycopg")
+    except (ArgumentError, ValueError) as error:  # ValueError: of a port that is no number
+        raise ConfigError(
+            f"execution.sweep_storage: '{where}' is no URL; write "
+            "postgresql://user@host:port/database"
+        ) from error
+
+
+def _open_database(where: str) -> BaseStorage:
+    url = database_url(where)
     options = {"pool_pre_ping": True, "connect_args": {"connect_timeout": 10}}
     open_it = lambda: RDBStorage(  # noqa: E731
         url.render_as_string(hide_password=False), engine_kwargs=options
@@ -149,12 +184,12 @@ def patiently(call: Callable[[], T], patience: float = PATIENCE) -> T:
             return call()
         except LOST as error:
             if time.monotonic() + pause > deadline:
-                raise TadsrError(_reason(error)) from error
+                raise TadsrError(reason(error)) from error
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
     """The first line of what lies at the bottom of a database's error."""
     while error.__cause__ is not None:
         error = error.__cause__

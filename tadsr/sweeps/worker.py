@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 
 from tadsr.config.sweep import SweepSpec
 from tadsr.config.sweep_space import Value
-from tadsr.errors import TadsrError, listed
+from tadsr.errors import TadsrError, listed, without_secrets
 from tadsr.sweeps.leases import Lease, LeaseLostError, Reaper, Worker
 from tadsr.sweeps.samplers import suggest
 from tadsr.sweeps.storage import patiently
@@ -122,7 +122,7 @@ def _do(search: Search, trial: optuna.Trial) -> None:
     except Exception as error:
         if not isinstance(error, TadsrError):
             traceback.print_exc()
-        text = " ".join(str(error).split())[:500] or type(error).__name__
+        text = " ".join(without_secrets(str(error)).split())[:500] or type(error).__name__
         print(f"trial {trial.number}: failed: {text}", flush=True)
         search.crashes.append(f"trial {trial.number}: {text}")
         study.fail(trial.number, text)

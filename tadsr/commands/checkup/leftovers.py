@@ -27,7 +27,7 @@ def leftovers(plan: Plan) -> Iterator[Finding]:
 
 
 def _locks(root: Path) -> Iterator[Finding]:
-    held = [path for path in sorted(root.rglob(".*lock")) if is_locked(path)]
+    held = [path for path in sorted(root.rglob("*.lock")) if is_locked(path)]
     for path in held:
         holder = path.read_text(errors="replace").strip() or "another process"
         yield Finding("locks", "note", f"{path.relative_to(root)} is held by {holder}",
