@@ -60,7 +60,9 @@ def examine(plan: Plan | None, results: Path, profile: str | None) -> Iterator[F
     yield from machine.folders(places)
     yield from services.weights(plan)
     yield from services.tracking(results)
-    yield from services.clusters(profile)
+    executor, mistakes = services.profiles(profile) if profile else ("", [])
+    yield from mistakes
+    yield from services.clusters(executor)
     if plan is not None:
         yield from leftovers.leftovers(plan)
         yield from searches.searches(plan)

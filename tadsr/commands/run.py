@@ -145,7 +145,9 @@ def find_profile(name: str) -> Path:
     folder = Path(name) if os.sep in name else REPOSITORY / "workflow" / "profiles" / name
     if not (folder / "config.yaml").is_file():
         known = sorted(p.parent.name for p in REPOSITORY.glob("workflow/profiles/*/config.yaml"))
-        raise ConfigError(f"--profile {name}: no config.yaml in {folder}; known: {known}")
+        raise ConfigError(
+            f"--profile {name}: no config.yaml in {folder}; name one of: {', '.join(known)}"
+        )
     return folder
 
 

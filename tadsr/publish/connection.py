@@ -82,6 +82,12 @@ def explained(uri: str, results: Path) -> Iterator[None]:
     """Turn what MLflow, the network or the database raise into one line with a remedy."""
     try:
         yield
+    except ImportError as error:
+        raise UnreachableError(
+            f"MLflow at {without_password(uri)}: no driver for it is installed ({error.name}); "
+            f"write postgresql+psycopg://, whose driver is here, in {ENVIRONMENT}, or "
+            "install the driver that SQLAlchemy has for it"
+        ) from error
     except (MlflowException, SQLAlchemyError, OSError) as error:
         raise UnreachableError(
             f"MLflow at {without_password(uri)}: {_reason(error)}; nothing is lost, the files in "

@@ -24,13 +24,24 @@ def tracking_state(results: Path) -> tuple[str, str]:
         if is_server(uri):
             MlflowClient(uri).search_experiments(max_results=1)
             return f"{shown} answers", ""
-        if uri.startswith("sqlite:///") and not _file(uri).is_file():
-            return f"{_file(uri)} does not exist yet; publishing makes it", ""
+        if uri.startswith("sqlite:///"):
+            if not _writable(_file(uri)):
+                return f"{_file(uri)} cannot be written to", f"unset {ENVIRONMENT}, or correct it"
+            if not _file(uri).is_file():
+                return f"{_file(uri)} does not exist yet; publishing makes it", ""
         return _database(uri, shown)
 
 
 def _file(uri: str) -> Path:
     return Path(uri.removeprefix("sqlite:///"))
+
+
+def _writable(path: Path) -> bool:
+    """Whether a file can be written, or made; folders above it are made too."""
+    place = path.absolute()
+    while not place.exists():
+        place = place.parent
+    return os.access(place, os.W_OK) and (place == path.absolute() or place.is_dir())
 
 
 def _database(uri: str, shown: str) -> tuple[str, str]:

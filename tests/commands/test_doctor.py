@@ -15,13 +15,16 @@ from pathlib import Path
 import pytest
 
 from tadsr.cli import main
-from tadsr.commands.checkup import Finding, machine, services, software
+from tadsr.commands.checkup import Finding, machine, searches, services, software
 from tadsr.commands.checkup.leftovers import leftovers
 from tadsr.files import Lock, write_json
 from tadsr.plan import Plan
 from tadsr.publish.database import create_database
 from tadsr.publish.state import tracking_state
+from tadsr.sweeps import state
+from tadsr.sweeps.study import SweepStudy
 from tests.conftest import REPOSITORY
+from tests.sweeps import made_up
 
 DEMO = REPOSITORY / "ablations" / "demo.yaml"
 
@@ -115,12 +118,73 @@ def test_a_server_that_is_down_is_a_problem_and_its_password_stays_secret(
     assert "geheim" not in finding.text + finding.remedy
 
 
+def test_a_database_without_a_driver_is_a_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me:geheim@127.0.0.1/x")
+    monkeypatch.setitem(sys.modules, "psycopg2", None)
+    (finding,) = services.tracking(tmp_path)
+    assert (finding.level, "no driver" in finding.text) == ("problem", True)
+    assert "postgresql+psycopg://" in finding.remedy
+    assert "geheim" not in finding.text + finding.remedy
+
+
+def test_a_profile_that_is_not_there_is_a_problem_that_names_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert services.profiles("local") == ("local", [])
+    _, (finding,) = services.profiles("slurn")
+    assert finding.level == "problem"
+    assert "slurm" in finding.remedy
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    _, (finding,) = services.profiles("slurm")
+    assert finding.remedy == "pip install 'tadsr[cluster]'"
+
+
+def test_searches_of_an_experiment_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "WATCH", 0.0)
+    plan = Plan.load(str(DEMO), [], str(tmp_path))
+    (fresh, begun) = searches.searches(plan)
+    assert (fresh.level, begun.level) == ("ok", "ok")
+    name = next(iter(plan.experiment.sweeps))
+    study = SweepStudy.open(made_up.spec(), f"demo/{name}", "key", where="journal",
+                            folder=plan.sweep(name), images=90)  # fmt: skip
+    study.fill()
+    assert study.claim()
+    with (plan.sweep(name) / "journal.log").open("ab") as stream:
+        stream.write(b"cut")
+    found = {finding.level: finding.text for finding in searches.searches(plan)}
+    assert "was cut" in found["note"]
+    assert "gave no sign" in found["warning"]
+    (plan.sweep(name) / "journal.log").write_text("nonsense\n")
+    (broken,) = searches.searches(plan)
+    assert broken.level == "problem"
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:port", "127.0.0.1:9"])
+def test_a_storage_that_is_no_url_or_away_is_one_problem(address: str) -> None:
+    plan = Plan.load(str(DEMO), [f"execution.sweep_storage=postgresql://me@{address}/x"])
+    (finding,) = searches.searches(plan)
+    assert finding.level == "problem"
+    assert finding.remedy
+
+
+def test_signs_of_workers_are_waited_for_only_where_there_is_one_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "watch", lambda: pytest.fail("waited for nothing"))
+    plan = Plan.load(str(DEMO), [], str(tmp_path))
+    assert [finding.level for finding in searches.searches(plan)] == ["ok", "ok"]
+
+
 @pytest.mark.parametrize(
     ("code", "profile", "level"),
-    [(0, None, "ok"), (1, None, "note"), (1, "slurm", "problem"), (0, "slurm", "ok")],
+    [(0, "", "ok"), (1, "local", "note"), (1, "slurm", "problem"), (0, "slurm", "ok")],
 )
 def test_a_cluster_is_asked_and_matters_to_its_profile(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, profile: str | None, level: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, profile: str, level: str
 ) -> None:
     program = tmp_path / "sinfo"
     program.write_text(f"#!/bin/sh\necho 'debug* up 1 nodes idle'\necho refused >&2\nexit {code}\n")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tadsr.commands.checkup.findings import Finding, Level
-from tadsr.errors import TadsrError
+from tadsr.commands.executors import SHARED_KUBERNETES, SLURM_ARRAYS, read_executor
+from tadsr.commands.run import find_profile
+from tadsr.errors import ConfigError, TadsrError
 from tadsr.plan import Plan
 
 PATIENCE = 10.0
@@ -47,15 +50,24 @@ def tracking(results: Path) -> Iterator[Finding]:
     yield Finding("MLflow", "problem" if remedy else "ok", text, remedy)
 
 
-def clusters(profile: str | None) -> Iterator[Finding]:
+def profiles(name: str) -> tuple[str, list[Finding]]:
+    """The executor of the profile that will be used, and what stands in its way."""
+    try:
+        return read_executor(find_profile(name)), []
+    except ConfigError as error:
+        reason, _, remedy = str(error).partition("; ")
+        return "", [Finding("profile", "problem", reason, remedy)]
+
+
+def clusters(executor: str) -> Iterator[Finding]:
     """SLURM and Kubernetes: reachable from here? Their absence matters to their profile alone."""
-    yield _cluster("SLURM", "slurm", ("sinfo", "--noheader", "--format=%P %a %D nodes %t"), profile)
+    partitions = ("sinfo", "--noheader", "--format=%P %a %D nodes %t")
+    yield _cluster("SLURM", "slurm", partitions, wanted=executor in ("slurm", SLURM_ARRAYS))
     version = ("kubectl", "version", f"--request-timeout={PATIENCE:.0f}s")
-    yield _cluster("Kubernetes", "kubernetes", version, profile)  # fmt: skip
+    yield _cluster("Kubernetes", "kubernetes", version, wanted=executor == SHARED_KUBERNETES)
 
 
-def _cluster(subject: str, name: str, command: Sequence[str], profile: str | None) -> Finding:
-    wanted = profile is not None and profile.startswith(name)  # slurm, slurm-arrays
+def _cluster(subject: str, name: str, command: Sequence[str], *, wanted: bool) -> Finding:
     if shutil.which(command[0]) is None:
         text = f"no {command[0]} on this machine"
         if wanted:
@@ -73,6 +85,7 @@ def _cluster(subject: str, name: str, command: Sequence[str], profile: str | Non
     if code == 0:
         return Finding(subject, "ok", answer)
     if not wanted:
-        return Finding(subject, "note", f"{command[0]}: {answer}; only --profile {name} needs it")
+        first = answer.partition("; ")[0]
+        return Finding(subject, "note", f"{command[0]}: {first}; only --profile {name} needs it")
     return Finding(subject, "problem", f"{command[0]}: {answer}",
-                   f"make `{' '.join(command)}` work first")  # fmt: skip
+                   f"make `{shlex.join(command)}` work first")  # fmt: skip
