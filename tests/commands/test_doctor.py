@@ -195,6 +195,16 @@ def test_a_cluster_is_asked_and_matters_to_its_profile(
     assert ("refused" if code else "idle") in finding.text
 
 
+def test_a_cluster_whose_program_is_missing_matters_to_its_profile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert [finding.level for finding in services.clusters("")] == ["note", "note"]
+    assert [finding.level for finding in services.clusters("slurm-arrays")] == ["problem", "note"]
+    levels = [finding.level for finding in services.clusters("shared-kubernetes")]
+    assert levels == ["note", "problem"]
+
+
 def test_leftovers_of_killed_processes_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

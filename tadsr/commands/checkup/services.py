@@ -71,7 +71,7 @@ def _cluster(subject: str, name: str, command: Sequence[str], *, wanted: bool) -
     if shutil.which(command[0]) is None:
         text = f"no {command[0]} on this machine"
         if wanted:
-            return Finding(subject, "problem", f"{text}, which --profile {profile} needs",
+            return Finding(subject, "problem", f"{text}, which the profile needs",
                            "log in to a machine that submits jobs")  # fmt: skip
         return Finding(subject, "note", f"{text}; only --profile {name} needs it")
     try:
