@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PORT ?= 5000
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadscope
 
-.PHONY: demo ui test test-fast test-slurm test-services lint format
+.PHONY: demo ui test test-fast test-slurm test-services test-faults lint format
 
 demo: $(STAMP)
 	@$(BIN)/tadsr run ablations/demo.yaml
@@ -30,6 +30,10 @@ test-slurm: $(STAMP)
 # What deploy/compose.yaml starts, on Debian's PostgreSQL: 20 cold starts and faults, a quarter of an hour.
 test-services: $(STAMP)
 	TADSR_TEST_SERVICES=1 TADSR_SERVICE_ROUNDS=$${TADSR_SERVICE_ROUNDS:-20} $(BIN)/python -m pytest tests/services
+
+# Kills, full disks and clocks that jump (disks and clocks as root, on Linux): half an hour.
+test-faults: $(STAMP)
+	TADSR_TEST_FAULTS=1 $(BIN)/python -m pytest -s tests/faults
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

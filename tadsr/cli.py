@@ -8,10 +8,11 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 from tadsr import __version__
-from tadsr.errors import ConfigError, TadsrError
+from tadsr.errors import ConfigError, TadsrError, storage_error
 
 COMMANDS = {
     "run": "the whole experiment, from data to report",
@@ -73,16 +74,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             known = parser.parse_args(arguments)
         module = importlib.import_module(f"tadsr.commands.{known.command}")
-        return int(module.run(known))
+        code = int(module.run(known))
+        sys.stdout.flush()  # here, where a disk that is full can still be told of
+        return code
     except TadsrError as error:
-        print(f"tadsr: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return error.exit_code
+        return _fail(error)
     except KeyboardInterrupt:
         print("tadsr: stopped; the same command goes on from here", file=sys.stderr)
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except Exception as error:
+        if refused := storage_error(error, f"tadsr {command}"):
+            return _fail(refused)
+        raise
+
+
+def _fail(error: TadsrError) -> int:
+    # Where the output goes to the disk that is full, the exit code alone can tell.
+    with suppress(OSError):
+        print(f"tadsr: error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+    return error.exit_code
 
 
 def _set_environment() -> None:

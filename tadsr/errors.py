@@ -6,7 +6,11 @@ it without a traceback and exits with `exit_code`.
 
 from __future__ import annotations
 
+import errno
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 PASSWORD = re.compile(r"(?<=://)([^\s/@:]*):\S*@")
 """In a URL, up to the last @: a password may hold one."""
@@ -43,6 +47,66 @@ class CorruptionError(TadsrError):
 
 class LockedError(TadsrError):
     """Another process holds the lock of a results or run folder."""
+
+
+class StorageError(TadsrError):
+    """A disk that is full, or a place that may not be written to. What was there is as it was."""
+
+
+_ROOM = "free some space and run the same command again"
+_RIGHT = "get the right to write there, or work on a copy elsewhere"
+_REFUSALS = {
+    errno.ENOSPC: f"the disk is full; {_ROOM}",
+    errno.EDQUOT: f"the disk quota is used up; {_ROOM}",
+    errno.EROFS: f"the file system is read-only; {_RIGHT}",
+    errno.EACCES: f"permission denied; {_RIGHT}",
+}
+_WORDS = {
+    "No space left on device": errno.ENOSPC,
+    "database or disk is full": errno.ENOSPC,
+    "Disk quota exceeded": errno.EDQUOT,
+    "Read-only file system": errno.EROFS,
+    "attempt to write a readonly database": errno.EROFS,
+}
+"""How libraries that raise errors of their own (safetensors, SQLite, MLflow) put it."""
+
+
+def storage_error(error: BaseException, place: Path | str) -> StorageError | None:
+    """What the disk refused, if that is at the bottom of `error`; None if it is something else.
+
+    Args:
+        place: what was being written; an error that names its file is believed rather.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, StorageError):
+            return cause
+        if reason := _REFUSALS.get(_error_number(cause)):
+            return StorageError(f"{getattr(cause, 'filename', None) or place}: {reason}")
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+def _error_number(error: BaseException) -> int:
+    if isinstance(error, OSError) and error.errno in _REFUSALS:
+        return error.errno
+    text = str(error)
+    return next((number for words, number in _WORDS.items() if words in text), 0)
+
+
+@contextmanager
+def writing(place: Path | str) -> Iterator[None]:
+    """While the block runs, what the disk refuses becomes one line that names `place`.
+
+    Raises:
+        StorageError: instead of what the operating system or a library raised.
+    """
+    try:
+        yield
+    except Exception as error:
+        if refused := storage_error(error, place):
+            raise refused from error
+        raise
 
 
 def nearest(word: str, names: list[str]) -> str:

@@ -2,71 +2,141 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tadsr.errors import LockedError, TadsrError
+from tadsr.errors import LockedError, TadsrError, writing
 
 TEMPORARY_PREFIX = ".tmp-"
 CHECKSUM = "checksum"
 
 
 @contextmanager
-def atomic_path(path: Path | str) -> Iterator[Path]:
+def atomic_path(path: Path | str, *, within_folder: bool = False) -> Iterator[Path]:
     """Yield a path beside `path` to write to; rename it to `path` when the block succeeds.
 
-    On failure, SIGKILL aside, the temporary file is removed. A full disk is reported as one line.
-    The temporary name keeps the suffix, because libraries choose a format by it.
+    On failure, SIGKILL aside, the temporary file is removed. While it is written it is locked, so
+    that `remove_leftovers` can tell it from a dead process's. The temporary name keeps the suffix,
+    because libraries choose a format by it. `within_folder`: it lies in a temporary folder, for
+    libraries that write to a name of their own beside it first, and leave that when killed.
+
+    Raises:
+        StorageError: the disk is full, or may not be written to.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(
-        prefix=f"{TEMPORARY_PREFIX}{path.stem[:40]}-", suffix=path.suffix, dir=path.parent
-    )
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with writing(path), _temporary(path, is_folder=within_folder) as temporary:
+        temporary = temporary / path.name if within_folder else temporary
         yield temporary
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise TadsrError(
-                f"{path}: the disk is full; free some space and run the same command again"
-            ) from error
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
-def remove_leftovers(folder: Path | str, *, older_than: float = 0.0) -> None:
-    """Delete temporary files that a killed process left below `folder`.
+@contextmanager
+def atomic_folder(folder: Path | str, *, replace: bool = False) -> Iterator[Path]:
+    """As `atomic_path`, of a new folder; `replace`: in the place of one that may be there.
 
-    Call it while holding the folder's lock, or with an age in seconds that no write takes.
+    Raises:
+        StorageError: the disk is full, or may not be written to.
+        OSError: there is a folder already that is not empty.
     """
-    horizon = time.time() - older_than
+    folder = Path(folder)
+    with writing(folder), _temporary(folder, is_folder=True) as aside:
+        new, old = aside / "new", aside / "old"
+        new.mkdir()
+        yield new
+        if replace and folder.exists():
+            folder.replace(old)
+        try:
+            new.replace(folder)
+        except OSError:
+            if old.exists():
+                old.replace(folder)
+            raise
+
+
+@contextmanager
+def _temporary(path: Path, *, is_folder: bool = False) -> Iterator[Path]:
+    """A new file or folder beside `path`, locked by us, and gone in the end."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f"{TEMPORARY_PREFIX}{path.stem[:40]}-"
+    while True:
+        if is_folder:
+            name = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
+            handle = _open(name)
+        else:
+            handle, text = tempfile.mkstemp(prefix=prefix, suffix=path.suffix, dir=path.parent)
+            name = Path(text)
+        if handle is None:
+            continue
+        if _locks(handle) is not False and name.exists():
+            break
+        os.close(handle)  # `remove_leftovers` came before our lock
+    try:
+        yield name
+    finally:
+        _remove(name)
+        os.close(handle)
+
+
+def _locks(handle: int) -> bool | None:
+    """Lock an open file; False if another process holds it, None if it cannot be locked here."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # file systems without locks, or without those of folders (NFS)
+        return None
+    return True
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def leftovers(folder: Path | str) -> Iterator[Path]:
+    """Temporary files and folders below `folder`, those of living processes included."""
     # os.walk and not rglob: another process may remove what is being looked at.
     for place, folders, files in os.walk(folder):
-        for path in (Path(place, n) for n in (*folders, *files) if n.startswith(TEMPORARY_PREFIX)):
-            with suppress(FileNotFoundError):
-                if path.stat().st_mtime > horizon:
-                    continue
-                if path.is_dir():
-                    shutil.rmtree(path, ignore_errors=True)
-                else:
-                    path.unlink()
+        yield from (Path(place, n) for n in (*folders, *files) if n.startswith(TEMPORARY_PREFIX))
+
+
+def remove_leftovers(folder: Path | str, *, shared: bool = False) -> None:
+    """Delete temporary files that killed processes left below `folder`.
+
+    Call it while holding the folder's lock. `shared`: others may be writing there; what they
+    write is locked by them, and stays. No clock is asked, so none can mislead.
+    """
+    for path in leftovers(folder):
+        if not shared:
+            _remove(path)
+        elif (handle := _open(path)) is not None:
+            if _locks(handle):
+                _remove(path)
+            os.close(handle)
+
+
+def _open(path: Path) -> int | None:
+    """A handle that can be locked (NFS locks only what is open for writing); None if it is gone."""
+    mode = os.O_RDONLY if path.is_dir() else os.O_RDWR
+    try:
+        return os.open(path, mode | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
 
 
 def link_tree(source: Path, target: Path, *, without: tuple[str, ...] = ()) -> None:
@@ -154,8 +224,29 @@ def digest_files(folder: Path | str, patterns: tuple[str, ...] = ("*",)) -> str:
 
 
 def process_name() -> str:
-    """What stands in a lock: whose it is."""
-    return f"process {os.getpid()} on {os.uname().nodename}"
+    """What stands in a lock: whose it is, and since when."""
+    now = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+    return f"process {os.getpid()} on {os.uname().nodename} since {now}"
+
+
+def lock_owner(text: str) -> tuple[int, str] | None:
+    """Process id and machine from what stands in a lock; None if no `process_name` does."""
+    match = re.fullmatch(r"process (\d+) on (\S+) since .+", text.strip())
+    return None if match is None else (int(match[1]), match[2])
+
+
+def is_dead(text: str) -> bool:
+    """Whether a process of this machine, named as in a lock, is no more."""
+    owner = lock_owner(text)
+    if owner is None or owner[1] != os.uname().nodename:
+        return False
+    try:
+        os.kill(owner[0], 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # it lives, and is another user's
+        return False
+    return False
 
 
 def is_locked(path: Path | str) -> bool:
@@ -176,34 +267,63 @@ def is_locked(path: Path | str) -> bool:
 class Lock:
     """An exclusive lock on a file, released by the kernel when the process dies.
 
-    Use as a context manager; `wait=False` raises `LockedError` at once when it is held, and the
-    message says by which process.
+    Use as a context manager. With `wait=False` one that is held is an error at once, which says
+    by which process; otherwise `waiting` is told so, and its end is waited for.
+
+    Raises:
+        LockedError: it is held.
+        StorageError: its place may not be written to.
     """
 
-    def __init__(self, path: Path | str, purpose: str, *, wait: bool = False) -> None:
+    def __init__(
+        self, path: Path | str, purpose: str, *, wait: bool = False,
+        waiting: Callable[[str], None] | None = None,
+    ) -> None:  # fmt: skip
         self.path = Path(path)
         self.purpose = purpose
         self.wait = wait
+        self.waiting = waiting
         self._handle: int | None = None
 
     def __enter__(self) -> Lock:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if self.wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            holder = os.read(handle, 200).decode(errors="replace").strip() or "another process"
-            os.close(handle)
-            raise LockedError(
-                f"{self.path.parent}: {self.purpose} is already under way by {holder}; "
-                "wait for it or stop it, then run the same command again"
-            ) from None
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, process_name().encode(), 0)
+        with writing(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                self._take(handle)
+                os.ftruncate(handle, 0)
+                os.pwrite(handle, process_name().encode(), 0)
+            except BaseException:
+                os.close(handle)
+                raise
         self._handle = handle
         return self
+
+    def _take(self, handle: int) -> None:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            under_way = f"{self.path.parent}: {self.purpose} is already under way by "
+            if not self.wait:
+                raise LockedError(
+                    f"{under_way}{_holder(handle)}; wait for it or stop it, then run the same "
+                    "command again"
+                ) from None
+            if self.waiting:
+                self.waiting(f"{under_way}{_holder(handle)}; waiting for it")
+            fcntl.flock(handle, fcntl.LOCK_EX)
 
     def __exit__(self, *_: object) -> None:
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
+
+
+def _holder(handle: int) -> str:
+    """Who holds a lock: not the dead process before it, whose name may stand there for a moment."""
+    for _ in range(20):
+        text = os.pread(handle, 200, 0).decode(errors="replace").strip()
+        if lock_owner(text) and not is_dead(text):
+            return text
+        time.sleep(0.05)
+    return text or "another process"

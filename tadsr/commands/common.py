@@ -7,13 +7,21 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tadsr.config.experiment import ExecutionSpec
 from tadsr.config.plugins import Clause
-from tadsr.errors import ConfigError, TadsrError, listed, nearest, without_secrets
+from tadsr.errors import (
+    ConfigError,
+    StorageError,
+    TadsrError,
+    listed,
+    nearest,
+    storage_error,
+    without_secrets,
+)
 from tadsr.files import write_json, write_text
 from tadsr.plan import Job, Plan
 from tadsr.plan.jobs import COMPUTING
@@ -115,7 +123,8 @@ def job_context(plan: Plan, job: Job) -> Iterator[JobContext]:
             yield context
     except Exception as error:
         text = " ".join(without_secrets(str(error)).split())[:500]
-        write_text(failure, text or type(error).__name__)
+        with suppress(StorageError):  # `tadsr run` sees a full disk for itself
+            write_text(failure, text or type(error).__name__)
         raise
     except SystemExit:  # of a training, which has saved its state and let go of its folder
         wait_to_be_ended()
@@ -125,7 +134,7 @@ def job_context(plan: Plan, job: Job) -> Iterator[JobContext]:
     write_receipt(plan, job.id, context.cells, context.versions)
     wall = started + time.monotonic() - begun
     timing = {"seconds": round(wall, 2), "startup": round(context.startup or started, 2)}
-    write_json(plan.log(job.id).with_suffix(".time.json"), timing)
+    write_json(plan.timing(job.id), timing)
 
 
 def _devices(job: Job, execution: ExecutionSpec) -> AbstractContextManager[object]:
@@ -157,6 +166,8 @@ def work_through(context: JobContext, what: str, work: Callable[[str], None]) ->
             if team.size() > 1:
                 # The other processes are in the middle of this cell: the launcher ends them all.
                 raise
+            if refused := storage_error(error, name):
+                raise refused from error  # the other cells would meet the same disk
             if not isinstance(error, TadsrError):
                 traceback.print_exc()
             print(f"{context.job.stage} {name}: failed: {error}", flush=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tadsr.commands.common import (
     JobContext,
     add_job_arguments,
+    announce,
     choose_device,
     job_context,
     load_plan,
@@ -17,7 +18,7 @@ from tadsr.commands.common import (
 )
 from tadsr.commands.costs import update_cost
 from tadsr.commands.upscalers import has_diverged, remarks, upscaler_content, upscaler_factory
-from tadsr.errors import TadsrError, listed
+from tadsr.errors import StorageError, TadsrError, listed
 from tadsr.files import Lock, remove_leftovers, sha256_file
 from tadsr.plan import Plan, recipes
 from tadsr.plan.receipts import content_of
@@ -65,12 +66,14 @@ def evaluate_upscaler(context: JobContext, loader: MetricLoader, name: str) -> N
     if reason := absence(plan.experiment, name):
         raise TadsrError(reason)
     failed = []
-    with Lock(lock_path(folder), f"evaluating {name}", wait=True):
+    with Lock(lock_path(folder), f"evaluating {name}", wait=True, waiting=announce):
         remove_leftovers(folder)
         tests = plan.experiment.data.test
         for dataset in plan.experiment.evaluation.test_sets(name, tests):
             try:
                 digest = evaluate_on(context, name, dataset, loader)
+            except StorageError:
+                raise
             except TadsrError as error:  # the other test sets are measured all the same
                 print(f"evaluate {name} on {dataset}: failed: {error}", flush=True)
                 failed.append(str(error))

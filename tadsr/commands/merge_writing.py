@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ from tadsr.commands.weights import weights_state
 from tadsr.config.loading import freeze
 from tadsr.errors import TadsrError
 from tadsr.evaluation.journal import JOURNAL
-from tadsr.files import TEMPORARY_PREFIX, link_tree, with_checksum, write_json
+from tadsr.files import atomic_folder, link_tree, with_checksum, write_json
 from tadsr.plan import Plan
 from tadsr.plan.receipts import write_receipt
 from tadsr.runs.folder import read_card
@@ -22,18 +20,13 @@ from tadsr.runs.folder import read_card
 
 def write_merge(merge: Merge, out: Path) -> None:
     """Make the merged folder beside its place, and rename it when it is whole."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY_PREFIX}{out.name}-", dir=out.parent))
     try:
-        _fill(merge, aside)
-        aside.chmod(0o755)
-        aside.rename(out)
+        with atomic_folder(out) as aside:
+            _fill(merge, aside)
     except OSError as error:
         raise TadsrError(
             f"{out}: {error.strerror or error}; free the place and merge again"
         ) from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _fill(merge: Merge, root: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from tadsr.files import read_json
 from tadsr.plan import Plan
 from tadsr.plan.jobs import STAGES, Job
+from tadsr.plan.times import Stamps, is_new
 from tadsr.runs.progress import read_progress
 
 SECONDS_BETWEEN_LINES = 15.0
@@ -100,15 +101,15 @@ class Monitor:
         return f"{job.stage} {state['label'] or job.name} {state['share']:.0%}{pace}"
 
 
-def stage_times(plan: Plan, seconds: float, since: float) -> str:
+def stage_times(plan: Plan, seconds: float, before: Stamps) -> str:
     """A table of the seconds per stage, and of the share that was process start-up.
 
-    Of the jobs that ended after `since` (seconds of the clock): those of this run.
+    Of the jobs that ended since `before` was taken: those of this run.
     """
     lines = [f"{'stage':10} {'jobs':>4} {'job seconds':>12} {'of it start-up':>15}"]
     total = startup = 0.0
     for stage in STAGES:
-        times = [entry for job in plan.stage(stage) for entry in _job_times(plan, job, since)]
+        times = [entry for job in plan.stage(stage) for entry in _job_times(plan, job, before)]
         spent, started = (sum(t[key] for t in times) for key in ("seconds", "startup"))
         total, startup = total + spent, startup + started
         lines.append(f"{stage:10} {len(times):4} {spent:12.1f} {started:15.1f}")
@@ -120,9 +121,9 @@ def stage_times(plan: Plan, seconds: float, since: float) -> str:
     return "\n".join(lines)
 
 
-def _job_times(plan: Plan, job: Job, since: float) -> list[dict[str, float]]:
-    path = plan.log(job.id).with_suffix(".time.json")
-    return [read_json(path)] if path.is_file() and path.stat().st_mtime >= since else []
+def _job_times(plan: Plan, job: Job, before: Stamps) -> list[dict[str, float]]:
+    path = plan.timing(job.id)
+    return [read_json(path)] if is_new(path, before) else []
 
 
 def _die_with_parent() -> None:

@@ -8,9 +8,9 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import NoReturn
 
 from tadsr.commands.common import add_experiment_arguments
+from tadsr.commands.ending import fail, show_tried_again
 from tadsr.commands.executors import executor_flags, executor_variables, read_executor
 from tadsr.commands.loss import require_losses
 from tadsr.commands.metric import require_metrics
@@ -28,19 +28,12 @@ from tadsr.files import (
 from tadsr.plan import Job, Plan
 from tadsr.plan.artefacts import sweep_content
 from tadsr.plan.receipts import fresh_jobs, read_receipt
-from tadsr.plan.scheduler import ended_by_scheduler, went_on
 from tadsr.plan.sources import absence
-from tadsr.plan.status import failure_of
+from tadsr.plan.times import Stamps, is_new, settle_times, stamps
 from tadsr.runs.folder import read_card
-
-LEFTOVER_AGE = 600.0
-"""Seconds after which a temporary file is a killed process's."""
 
 SPECIAL = "{}<>*?["
 """Characters that mean something in Snakemake's file names."""
-
-USAGE = 2
-"""Snakemake's exit code for flags that it does not know."""
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -68,7 +61,7 @@ def positive(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Freeze the experiment, fetch weights, run the DAG, and show what came out."""
-    started, since = time.monotonic(), time.time()
+    started = time.monotonic()
     if Path(args.experiment).suffix == ".json" and args.overrides:
         raise ConfigError("--set: give overrides with the YAML file, not with experiment.json")
     plan = Plan.load(args.experiment, args.overrides, args.results)
@@ -78,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         return show_stale(plan)
     make_root(plan)
     with Lock(plan.root / ".lock", f"experiment {plan.experiment.name}"):
-        remove_leftovers(plan.root, older_than=LEFTOVER_AGE)
+        remove_leftovers(plan.root, shared=True)
         frozen = freeze_experiment(plan)
         if not args.offline:
             fetch_weights(plan)
@@ -90,13 +83,14 @@ def run(args: argparse.Namespace) -> int:
         for job in stale_jobs(plan):
             plan.receipt(job).unlink(missing_ok=True)
             plan.output(job).unlink(missing_ok=True)
-        before = receipt_times(plan)
+        settle_times(plan)
+        before = stamps(plan)
         monitor = Monitor(plan)
         command = snakemake_command(plan, args, profile, executor)
         code = monitor.run(command, executor_variables(executor))
     if code != 0:
-        fail(plan, code, since)
-    return finish(plan, since, time.monotonic() - started, before)
+        fail(plan, code, before)
+    return finish(plan, time.monotonic() - started, before)
 
 
 def make_root(plan: Plan) -> None:
@@ -241,31 +235,7 @@ def snakemake_command(
     return command + executor_flags(plan, executor) + list(args.snakemake)
 
 
-def fail(plan: Plan, code: int, since: float) -> NoReturn:
-    """Say which jobs failed and why, and where to find what there is.
-
-    Raises:
-        ConfigError: Snakemake did not understand its flags (its exit code 2).
-        TadsrError: otherwise.
-    """
-    log = plan.root / "logs" / "snakemake.log"
-    said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or [""]
-    if code == USAGE:
-        raise ConfigError(f"Snakemake: {said[-1].split('error: ')[-1]} (log: {log})")
-    show_tried_again(plan)
-    failed = failed_jobs(plan, since)
-    for line in failed or [f"Snakemake: {said[-1]}"]:
-        print(f"failed: {line}")
-    left = len(plan.jobs) - len(fresh_jobs(plan))
-    page = plan.output("report")
-    partial = f"; what there is: {page}" if page.is_file() else ""
-    raise TadsrError(
-        f"experiment {plan.experiment.name}: {left} of {len(plan.jobs)} jobs are not done"
-        f"{partial}; the same command goes on (log: {log})"
-    )
-
-
-def finish(plan: Plan, since: float, seconds: float, before: dict[str, int]) -> int:
+def finish(plan: Plan, seconds: float, before: Stamps) -> int:
     """Say what came out, where it lies, and how long it took."""
     name = plan.experiment.name
     done = fresh_jobs(plan)
@@ -274,41 +244,11 @@ def finish(plan: Plan, since: float, seconds: float, before: dict[str, int]) -> 
         print(f"experiment {name}: {len(done)} of {len(plan.jobs)} jobs are done")
         return 0
     show_results(plan)
-    if receipt_times(plan) == before:
+    if not any(is_new(plan.receipt(job), before) for job in plan.jobs):
         print(f"experiment {name}: nothing to do, everything is up to date ({seconds:.0f} s)")
     else:
-        print(stage_times(plan, seconds, since))
+        print(stage_times(plan, seconds, before))
     return 0
-
-
-def show_tried_again(plan: Plan) -> None:
-    """Say which jobs a scheduler ended and a later attempt did: they ask for too little."""
-    for job in plan.jobs.values():
-        ended = ended_by_scheduler(plan, job)
-        if ended and went_on(plan, job, ended):
-            print(f"tried again: {job.id}: {ended.describe(job.stage)}")
-
-
-def receipt_times(plan: Plan) -> dict[str, int]:
-    """When each receipt was written: a job that ran has written its own anew."""
-    paths = {job: plan.receipt(job) for job in plan.jobs}
-    return {job: path.stat().st_mtime_ns for job, path in paths.items() if path.is_file()}
-
-
-def failed_jobs(plan: Plan, since: float) -> list[str]:
-    """One line per job that failed since then: its reason and its log.
-
-    A job that was killed leaves no reason, but a log and no receipt.
-    """
-    lines = []
-    for job in plan.jobs.values():
-        reason, log = failure_of(plan, job), plan.log(job.id)
-        started = log.is_file() and log.stat().st_mtime >= since
-        if not reason and started and not plan.output(job.id).is_file():
-            reason = f"it ended without a word, killed or out of memory (log: {log})"
-        if reason:
-            lines.append(f"{job.id}: {reason}")
-    return lines
 
 
 def show_results(plan: Plan) -> None:

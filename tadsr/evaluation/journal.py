@@ -6,7 +6,6 @@ killed evaluation loses nothing; the score file, once written, takes its place.
 
 from __future__ import annotations
 
-import errno
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from tadsr.errors import TadsrError
+from tadsr.errors import writing
 from tadsr.evaluation.scores import read_scores
 from tadsr.files import canonical_json, digest_json
 
@@ -95,15 +94,8 @@ class Journal:
 
     def _write(self, text: str) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with self.path.open("a", encoding="utf-8") as stream:
-                stream.write(text)
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
-            raise TadsrError(
-                f"{self.path}: the disk is full; free some space and run the same command again"
-            ) from error
+        with writing(self.path), self.path.open("a", encoding="utf-8") as stream:
+            stream.write(text)
 
     def _read_scores(self, path: Path, identity: dict[str, str]) -> None:
         frame, meta = read_scores(path)

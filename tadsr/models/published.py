@@ -6,14 +6,12 @@ accounted for: loaded, or checked to be what we derive ourselves, or an error.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from tadsr.errors import ConfigError, TadsrError, nearest
-from tadsr.files import TEMPORARY_PREFIX, sha256_file
+from tadsr.files import atomic_folder, sha256_file
 from tadsr.metrics.card import tensors_digest
 from tadsr.models.checkpoints import Checkpoint, Weights, read_checkpoint
 from tadsr.models.codecs import VQCodec
@@ -108,22 +106,10 @@ def _check_free(dest: Path) -> None:
 
 
 def _save(model: SwinUNet2DModel | VQCodec, dest: Path) -> None:
-    """Write beside `dest`, then rename."""
-    dest.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=dest.parent))
-    try:
+    with atomic_folder(dest) as aside:
         model.save_pretrained(aside, safe_serialization=True)
         for path in aside.iterdir():
             path.chmod(0o644)
-        aside.chmod(0o755)
-        aside.rename(dest)
-    except OSError as error:
-        raise TadsrError(
-            f"{dest}: cannot be written ({error.strerror or error}); "
-            "free some space or give another folder"
-        ) from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 __all__ = ["Checkpoint", "Kind", "Weights", "import_checkpoint", "import_swin_unet", "import_vq_f4"]

@@ -81,6 +81,10 @@ class Plan:
         """Where a running job says how far it is."""
         return self.root / "logs" / f"{job_id}.progress.json"
 
+    def timing(self, job_id: str) -> Path:
+        """Where a job that ended well says how long it took."""
+        return self.root / "logs" / f"{job_id}.time.json"
+
     def dataset(self, name: str) -> Path:
         """A data set's folder."""
         return self.root / "data" / name

@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from sqlalchemy.exc import SQLAlchemyError
 
-from tadsr.errors import TadsrError
+from tadsr.errors import TadsrError, storage_error
 from tadsr.publish.database import prepare_database
 from tadsr.publish.location import (
     ENVIRONMENT,
@@ -89,6 +89,8 @@ def explained(uri: str, results: Path) -> Iterator[None]:
             "install the driver that SQLAlchemy has for it"
         ) from error
     except (MlflowException, SQLAlchemyError, OSError) as error:
+        if refused := storage_error(error, without_password(uri)):
+            raise refused from error
         raise UnreachableError(
             f"MLflow at {without_password(uri)}: {_reason(error)}; nothing is lost, the files in "
             f"{results} are the truth: make it reachable, or unset {ENVIRONMENT}, and run "

@@ -7,7 +7,6 @@ renamed, so it is whole or not there.
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 from tadsr.config import Experiment
 from tadsr.config.loading import freeze
 from tadsr.errors import TadsrError, listed
-from tadsr.files import TEMPORARY_PREFIX, sha256_file, write_json, write_text
+from tadsr.files import atomic_folder, sha256_file, write_json, write_text
 from tadsr.plan.artefacts import PAPER, SWEEP_RESULTS
 from tadsr.report.checklist import to_latex, to_markdown
 from tadsr.report.citations import bibliography
@@ -58,14 +57,8 @@ def build_paper(
         require_cards(content)
     folder = Path(out) if out else Path(root) / "report" / PAPER
     refuse_to_destroy(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY_PREFIX}paper-", dir=folder.parent))
-    try:
+    with atomic_folder(folder, replace=True) as aside:
         _fill(content, aside, date or _day_of_scores(content))
-        aside.chmod(0o755)
-        _replace(folder, aside)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     return folder
 
 
@@ -108,22 +101,6 @@ def refuse_to_destroy(folder: Path) -> None:
             f"{folder}: {listed(changes, 5)} since the pack was made; move the folder away, or "
             "name another --out"
         )
-
-
-def _replace(folder: Path, aside: Path) -> None:
-    """Put `aside` in the place of `folder`."""
-    old = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY_PREFIX}old-", dir=folder.parent))
-    kept = old / folder.name
-    try:
-        if folder.exists():
-            folder.replace(kept)
-        aside.replace(folder)
-    except OSError:
-        if kept.exists():
-            kept.replace(folder)
-        raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def _day_of_scores(content: ReportContent) -> str:

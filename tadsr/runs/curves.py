@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from tadsr.errors import TadsrError
+from tadsr.errors import TadsrError, writing
 from tadsr.files import write_text
 
 
@@ -23,7 +23,7 @@ class Curves:
         """Add one line at `images` seen; non-finite values are written as null."""
         finite = {k: v if math.isfinite(v) else None for k, v in values.items()}
         line = json.dumps({"images": images, **finite}, allow_nan=False)
-        with self.path.open("a", encoding="utf-8") as stream:
+        with writing(self.path), self.path.open("a", encoding="utf-8") as stream:
             stream.write(line + "\n")
             stream.flush()
             os.fsync(stream.fileno())

@@ -6,13 +6,13 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tadsr.errors import CorruptionError, without_secrets
+from tadsr.errors import CorruptionError, StorageError, without_secrets
 from tadsr.files import (
     TEMPORARY_PREFIX,
     Lock,
@@ -90,7 +90,7 @@ class Run:
                 )
             yield cls(folder, key, given)
             return
-        with Lock(lock_path(folder), "this run", wait=True):
+        with Lock(lock_path(folder), f"the run {folder.name}", wait=True, waiting=_say):
             remove_leftovers(folder)
             card = read_card(folder)
             if card is not None and card["key"] != key:
@@ -122,6 +122,10 @@ class Run:
             files = {name: sha256_file(self.folder / name) for name in run_files(self.folder)}
             self.card = with_checksum({**self.card, "files": files})
             write_json(self.folder / CARD, self.card)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
 
 
 def run_files(folder: Path) -> list[str]:
@@ -159,7 +163,8 @@ def _carry_out(
     except Exception as error:
         text = f"{type(error).__name__}: {error}".splitlines()[0][:500]
         failed = {**card, "status": "failed", "message": without_secrets(text)}
-        write_json(folder / CARD, failed)
+        with suppress(StorageError):  # of a disk that is full `error` tells
+            write_json(folder / CARD, failed)
         raise
 
 

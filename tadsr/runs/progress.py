@@ -73,7 +73,8 @@ def read_progress(path: Path | str) -> dict[str, Any]:
     """`{"share": 0..1, "label", "pace", "age": seconds}`; age None where nothing was recorded."""
     nothing = {"share": 0.0, "label": "", "pace": "", "age": None}
     try:
-        age = max(0.0, time.time() - Path(path).stat().st_mtime)
+        # A note of the future is old news, too: the clock was set back since.
+        age = abs(time.time() - Path(path).stat().st_mtime)
         return {**nothing, **read_json(path), "age": age}
     except FileNotFoundError:  # not started, or just finished
         return nothing

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, NoReturn
 
 from optuna.storages.journal import JournalFileBackend
 
+from tadsr.files import is_dead
 from tadsr.sweeps.remarks import Remark
 from tadsr.sweeps.storage import JOURNAL, LOCK_GRACE, journal_lock
 
@@ -87,23 +87,9 @@ def _lock(path: Path) -> Iterator[Remark]:
         yield Remark("warning", f"{lock} is held by {who} for {age:.0f} s: stopped, or dead",
                      "end it if it lives; else the next worker takes it")  # fmt: skip
     else:
-        yield Remark("ok", f"{lock} is held by {who} since a moment ago")
+        yield Remark("ok", f"{lock} is held by {who}")
 
 
 def move_away(path: Path) -> str:
     """The command that takes a journal out of the way."""
     return f"mv {quote(str(path))} {quote(f'{path}.damaged')}"
-
-
-def is_dead(holder: str) -> bool:
-    """Whether a process of this machine, named as in a lock, is no more."""
-    match = re.fullmatch(r"process (\d+) on (.+)", holder.strip())
-    if match is None or match[2] != os.uname().nodename:
-        return False
-    try:
-        os.kill(int(match[1]), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:  # it lives, and is another user's
-        return False
-    return False

@@ -18,7 +18,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from tadsr.errors import ConfigError, CorruptionError, TadsrError
+from tadsr.errors import ConfigError, CorruptionError, StorageError, TadsrError, writing
 from tadsr.files import process_name
 
 T = TypeVar("T")
@@ -84,16 +84,13 @@ class Journal(JournalFileBackend):
     def _append(self, data: bytes) -> None:
         size = cut_torn_tail(self.path)
         try:
-            with self.path.open("ab") as stream:
+            with writing(self.path), self.path.open("ab") as stream:
                 stream.write(data)
                 stream.flush()
                 os.fsync(stream.fileno())
-        except OSError as error:
+        except (OSError, StorageError):
             os.truncate(self.path, size)
-            raise TadsrError(
-                f"{self.path}: cannot be written ({error.strerror}); free some disk space and run "
-                "the same command again"
-            ) from error
+            raise
 
     def _locked(self, work: Callable[[], Any]) -> None:
         self.lock.acquire()

@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-
-from tadsr.errors import TadsrError
-from tadsr.files import TEMPORARY_PREFIX
+from tadsr.files import atomic_folder
 from tadsr.pipeline import TADSRPipeline
 
 
 def save_pipeline(pipeline: TADSRPipeline, folder: Path) -> None:
-    """Write `pipeline` beside `folder`, then rename it: the folder is whole or absent."""
-    aside = folder.with_name(f"{TEMPORARY_PREFIX}{folder.name}")
-    shutil.rmtree(aside, ignore_errors=True)
-    try:
+    """Write `pipeline` to `folder`, which is whole or absent."""
+    with atomic_folder(folder, replace=True) as aside:
         pipeline.save_pretrained(aside, safe_serialization=True)
-    except (OSError, SafetensorError) as error:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise TadsrError(
-            f"{folder}: the model cannot be written ({error}); free some disk space and run again"
-        ) from error
-    if folder.exists():
-        shutil.rmtree(folder)
-    aside.replace(folder)
 
 
 def load_frozen(folder: Path, device: str) -> Any:

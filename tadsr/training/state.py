@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from tadsr.errors import CorruptionError, TadsrError
+from tadsr.errors import CorruptionError
 from tadsr.files import atomic_path
 from tadsr.training.objective import Trainable
 
@@ -137,15 +137,10 @@ class TrainingState:
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write tensors to a safetensors file in one step; a failed write is one clear line."""
+    """Write tensors to a safetensors file in one step."""
     whole = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-    try:
-        with atomic_path(path) as temporary:
-            save_file(whole, temporary, metadata=metadata)
-    except SafetensorError as error:
-        raise TadsrError(
-            f"{path}: cannot be written ({error}); free some disk space and run again"
-        ) from error
+    with atomic_path(path, within_folder=True) as temporary:
+        save_file(whole, temporary, metadata=metadata)
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tadsr.errors import TadsrError
+from tadsr.errors import StorageError, TadsrError
 from tadsr.files import Lock, sha256_file
 from tadsr.weights.catalog import WeightFile
 from tadsr.weights.memory import recall, record, remember
@@ -63,9 +63,10 @@ def fetch(
             )  # fmt: skip
             for name in wanted:
                 results[name] = fetcher.fetch(find_entry(name))
-    except OSError as error:
+    except (OSError, StorageError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
         raise TadsrError(
-            f"{home}: cannot be written to ({error.strerror}); free some space, or set "
+            f"{home}: cannot be written to ({reason}); free some space, or set "
             "TADSR_WEIGHTS to a folder of your own"
         ) from error
     return results

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
 
 from tadsr.cli import main
 from tadsr.commands import run
+from tadsr.commands.ending import fail, failed_jobs
 from tadsr.errors import ConfigError, TadsrError
 from tadsr.files import write_text
 from tadsr.plan import Plan
+from tadsr.plan.times import stamps
 from tests.plan.made_up import MINI, finish_all, finish_run, mini
 
 CLOSING = ["compare", "report", "publish"]
@@ -56,15 +57,17 @@ def test_a_dry_run_lists_the_jobs_and_changes_nothing(
 
 
 def test_a_job_that_was_killed_is_named_with_its_log(plan: Plan) -> None:
-    begun = time.time() - 1
+    write_text(plan.log("student/distill_only"), "of an earlier run")
+    plan.receipt("student/distill_only").unlink()
+    before = stamps(plan)
     write_text(plan.log("student/full"), "")
     plan.receipt("student/full").unlink()
     write_text(plan.log("evaluate/baselines").with_suffix(".failed"), "no such thing")
-    lines = run.failed_jobs(plan, begun)
+    lines = failed_jobs(plan, before)
     assert [line.split(":")[0] for line in lines] == ["student/full", "evaluate/baselines"]
     assert "killed" in lines[0] and "logs/student/full.log" in lines[0]
     run.clear_notes(plan)
-    assert len(run.failed_jobs(plan, begun)) == 1
+    assert len(failed_jobs(plan, before)) == 1
 
 
 @pytest.mark.parametrize(("code", "error"), [(1, TadsrError), (2, ConfigError)])
@@ -74,7 +77,7 @@ def test_what_snakemake_says_is_passed_on(
     log = plan.root / "logs" / "snakemake.log"
     write_text(log, "usage: ...\nsnakemake: error: unrecognized arguments: --ofline\n")
     with pytest.raises(error) as caught:
-        run.fail(plan, code, time.time())
+        fail(plan, code, {})
     assert caught.value.exit_code == code
     assert "unrecognized arguments: --ofline" in str(caught.value) + capsys.readouterr().out
 

@@ -19,62 +19,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.conftest import REPOSITORY
+from tests.workplace import Workplace, changed
 
 pytestmark = pytest.mark.integration
-MINI = REPOSITORY / "tests" / "integration" / "mini.yaml"
-
-
-class Workplace:
-    """A folder with the small experiment, and `tadsr` in it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.root = folder / "results" / "mini"
-        self.experiment = Path(shutil.copy(MINI, folder / "mini.yaml"))
-        (folder / "weights").mkdir(exist_ok=True)
-        self.environment = {
-            **os.environ,
-            "TADSR_WEIGHTS": str(folder / "weights"),
-            "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
-        }
-
-    def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "tadsr", *arguments]
-
-    def run(self, *arguments: str, code: int = 0) -> str:
-        """`tadsr run` offline; returns what it printed."""
-        command = self.command("run", str(self.experiment), "--offline", *arguments)
-        done = subprocess.run(command, cwd=self.folder, env=self.environment, text=True,
-                              capture_output=True, check=False, timeout=600)  # fmt: skip
-        output = done.stdout + done.stderr
-        assert done.returncode == code, output + self.logs()
-        return output
-
-    def logs(self) -> str:
-        return "".join(
-            f"\n== {p}\n{p.read_text()[-2000:]}" for p in self.root.glob("logs/**/*.log")
-        )
-
-    def edit(self, old: str, new: str) -> None:
-        text = self.experiment.read_text()
-        assert old in text
-        self.experiment.write_text(text.replace(old, new))
-
-    def state(self) -> dict[str, str]:
-        """Digest of each trained thing, and the seconds its card counts: work leaves a trace."""
-        cards = sorted(self.root.glob("**/run.json"))
-        kept = [p for p in cards if "superseded" not in p.parts and "data" not in p.parts]
-        found = {}
-        for path in kept:
-            card = json.loads(path.read_text())
-            name = path.parent.relative_to(self.root).as_posix()
-            found[name] = f"{card['status']} {card.get('content')} {card['seconds']}"
-        return found
-
-
-def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
-    return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
 
 
 @pytest.fixture(scope="class")
@@ -264,27 +211,19 @@ class TestThingsThatGoWrong:
 def test_killed_at_random_moments_the_same_command_ends_in_the_same_bits(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
+    """A few kills; `make test-faults` has many, in all stages."""
     whole, broken = (Workplace(tmp_path_factory.mktemp(name)) for name in ("whole", "broken"))
     whole.run()
     chance = random.Random(4)
-    command = broken.command("run", str(broken.experiment), "--offline")
     for _ in range(4):
-        process = subprocess.Popen(command, cwd=broken.folder, env=broken.environment,
-                                   start_new_session=True, stdout=subprocess.DEVNULL,
-                                   stderr=subprocess.DEVNULL)  # fmt: skip
+        process = broken.start("run", str(broken.experiment), "--offline")
         try:
-            process.wait(chance.uniform(6, 16))
+            process.communicate(timeout=chance.uniform(6, 16))
         except subprocess.TimeoutExpired:
             kill = os.killpg if chance.random() < 0.5 else os.kill  # with or without its children
             kill(process.pid, signal.SIGKILL)
             process.wait()
         time.sleep(0.2)
     broken.run()
-    for path in sorted(whole.root.glob("students/*/*/model/unet/*.safetensors")):
-        twin = broken.root / path.relative_to(whole.root)
-        assert twin.read_bytes() == path.read_bytes(), path
-    for path in sorted(whole.root.glob("**/metrics.jsonl")):
-        assert (broken.root / path.relative_to(whole.root)).read_text() == path.read_text()
-    for path in sorted(whole.root.glob("evaluations/**/*.parquet")):
-        assert (broken.root / path.relative_to(whole.root)).read_bytes() == path.read_bytes()
-    assert not list(broken.root.glob("students/**/.tmp-*"))
+    assert broken.results() == whole.results()
+    assert broken.leftovers() == []

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from tadsr.cli import main
-from tests.integration.test_run import Workplace, changed
+from tests.workplace import Workplace, changed
 
 pytestmark = pytest.mark.integration
 

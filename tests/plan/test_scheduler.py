@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tadsr.commands import run
+from tadsr.commands import ending, run
 from tadsr.files import write_json, write_text
 from tadsr.plan import Plan
 from tadsr.plan.scheduler import ended_by_scheduler, slurm_logs
@@ -57,7 +57,7 @@ def test_the_reason_the_job_and_the_remedy_are_named(
     assert line.startswith(f"{reason}, says SLURM job 7")
     assert (f"execution.resources.student.{resource}" in line) == bool(resource)
     assert str(log) in line
-    assert run.failed_jobs(plan, 0.0) == [f"student/full: {line}"]
+    assert ending.failed_jobs(plan, {}) == [f"student/full: {line}"]
 
 
 def test_a_failure_of_our_own_is_not_the_schedulers(plan: Plan) -> None:
@@ -81,7 +81,7 @@ def test_a_job_that_went_on_has_not_failed_but_is_told_of(
     ended(plan, MEMORY)
     write_json(plan.progress("student/full"), {"share": 0.5, "label": "full"})
     assert failure_of(plan, plan.jobs["student/full"]) == ""
-    run.show_tried_again(plan)
+    ending.show_tried_again(plan)
     assert capsys.readouterr().out.startswith("tried again: student/full: over its memory limit")
 
 

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import multiprocessing
+import signal
+import time
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from tadsr.files import remove_leftovers
 from tadsr.training.objective import Trainable
-from tadsr.training.state import TrainingState
+from tadsr.training.state import TrainingState, save_tensors
 
 
 def make(memory_format: torch.memory_format) -> TrainingState:
@@ -37,3 +41,22 @@ def test_a_restored_optimiser_takes_the_same_step(
     step(state)
     step(again)
     assert torch.equal(again.networks["net"].weight, state.networks["net"].weight)
+
+
+def test_a_process_killed_while_it_saves_leaves_nothing_that_stays(tmp_path: Path) -> None:
+    """safetensors writes to a file of its own name first."""
+    path = tmp_path / "state" / "training.safetensors"
+    save_tensors(path, {"a": torch.ones(3)}, {})
+    before = path.read_bytes()
+    large = {"a": torch.zeros(60_000_000)}
+    child = multiprocessing.get_context("fork").Process(target=save_tensors, args=(path, large, {}))
+    child.start()
+    while child.is_alive() and not list(path.parent.glob(".tmp-*/*")):
+        time.sleep(0.001)
+    child.kill()
+    child.join()
+    assert child.exitcode == -signal.SIGKILL
+    assert len(list(path.parent.iterdir())) == 2
+    remove_leftovers(tmp_path, shared=True)
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+    assert path.read_bytes() == before

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from tadsr.commands.checkup.findings import Finding
-from tadsr.commands.run import LEFTOVER_AGE
-from tadsr.files import TEMPORARY_PREFIX, is_locked, read_json
+from tadsr.files import is_locked, lock_owner, read_json
+from tadsr.files import leftovers as temporaries
 from tadsr.plan import Plan
 from tadsr.runs.folder import CARD, lock_path
 
@@ -38,12 +36,13 @@ def _locks(root: Path) -> Iterator[Finding]:
 
 def _how_to_end(holder: str) -> str:
     """A lock lives as long as its process: say where that is."""
-    match = re.fullmatch(r"process (\d+) on (.+)", holder)
-    if match is None:
+    owner = lock_owner(holder)
+    if owner is None:
         return "wait for it"
-    if match[2] != os.uname().nodename:
-        return f"wait for it, or end process {match[1]} on {match[2]}"
-    return f"wait for it, or: kill {match[1]}"
+    process, machine = owner
+    if machine != os.uname().nodename:
+        return f"wait for it, or end process {process} on {machine}"
+    return f"wait for it, or: kill {process}"
 
 
 def _interrupted(root: Path) -> Iterator[Finding]:
@@ -61,8 +60,7 @@ def _interrupted(root: Path) -> Iterator[Finding]:
 
 
 def _temporary(root: Path) -> Iterator[Finding]:
-    horizon = time.time() - LEFTOVER_AGE
-    old = [p for p in root.rglob(f"{TEMPORARY_PREFIX}*") if p.stat().st_mtime < horizon]
+    old = [path for path in temporaries(root) if not is_locked(path)]
     if old:
         size = sum(path.stat().st_size for path in old if path.is_file()) / 2**20
         yield Finding("temporary files", "note", f"{len(old)} of killed processes, {size:.0f} MiB",

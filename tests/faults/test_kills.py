@@ -1,0 +1,187 @@
+"""kill -9 at random moments of the whole DAG, then the same command: the same bits, no litter."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from mlflow.tracking import MlflowClient
+
+from tadsr.files import read_json
+from tests.conftest import REPOSITORY
+from tests.faults.conftest import Whole, make_place
+from tests.workplace import LONGEST, Workplace
+
+sys.path.insert(0, str(REPOSITORY / "tests" / "publish"))
+from shown import runs_of
+
+pytestmark = [
+    pytest.mark.faults, pytest.mark.slow,
+    pytest.mark.skipif("TADSR_TEST_FAULTS" not in os.environ,
+                       reason="many kills, a quarter of an hour: make test-faults"),
+]  # fmt: skip
+
+AIMED = ("data", "weights", "teacher", "teacher", "targets", "sweep", "sweep", "sweep",
+         "student", "student", "student", "student", "evaluate", "evaluate", "evaluate",
+         "compare", "report", "report", "publish", "publish")  # fmt: skip
+"""The stage that each kill waits for, in the order of the DAG."""
+HOW = ("group", "driver", "job")
+"""All processes; `tadsr run` alone, whose jobs live on; one job, while `tadsr run` goes on."""
+KILLS = 20
+
+
+def test_killed_in_every_stage_the_same_command_ends_in_the_same_bits(
+    whole: Whole, tmp_path: Path
+) -> None:
+    place, chance, hits = make_place(tmp_path / "broken"), random.Random(20), []
+    for number, stage in enumerate(AIMED):
+        process = start(place)
+        longest = chance.random() * seconds_of(whole.place, stage)
+        reached = wait_for(process, stage)
+        if reached:
+            time.sleep(longest)
+        hits.append(strike(process, HOW[number % len(HOW)], stage, chance))
+    tell(hits)
+    finish_and_compare(place, whole)
+    assert {stage for hit in hits for stage in hit.split()} >= set(AIMED)
+
+
+def test_killed_at_any_moment_the_same_command_ends_in_the_same_bits(
+    whole: Whole, tmp_path: Path
+) -> None:
+    chance, hits, rounds = random.Random(21), [], 0
+    while len(hits) < KILLS:
+        place, rounds = make_place(tmp_path / f"broken-{rounds}"), rounds + 1
+        ended = False
+        while not ended and len(hits) < KILLS:
+            process = start(place)
+            ended = not outlasts(process, chance.uniform(0.02, 0.3) * whole.seconds)
+            if not ended:
+                hits.append(strike(process, HOW[len(hits) % 2], "", chance))
+        finish_and_compare(place, whole)
+    tell(hits)
+
+
+def test_killed_alone_a_training_goes_on_where_it_was(whole: Whole, tmp_path: Path) -> None:
+    """A stage run by hand, killed again and again: each time it has come further."""
+    place, chance, kills = make_place(tmp_path / "broken"), random.Random(22), 0
+    for stage in ("data", "teacher", "targets"):
+        place.tadsr(stage, str(place.experiment))
+    while kills < KILLS:
+        process = place.start("student", str(place.experiment), "full")
+        if not outlasts(process, chance.uniform(0.3, 1.2) * seconds_of(whole.place, "student")):
+            break
+        process.kill()
+        process.communicate()
+        kills += 1
+    print(f"\nkilled {kills} times before it came to its end")
+    place.tadsr("student", str(place.experiment), "full")
+    found = {name: data for name, data in place.results().items() if "students/full/" in name}
+    assert found.keys() == {name for name in whole.place.results() if "students/full/" in name}
+    assert found == {name: whole.place.results()[name] for name in found}
+    assert place.leftovers() == []
+
+
+def start(place: Workplace) -> subprocess.Popen[str]:
+    return place.start("run", str(place.experiment), "--offline", "--cores", "2")
+
+
+def jobs_of(process: subprocess.Popen[str]) -> dict[int, str]:
+    """The running jobs below `tadsr run`: process id to `stage job`."""
+    found = {}
+    for child in psutil.Process(process.pid).children(recursive=True):
+        try:
+            words = child.cmdline()
+        except psutil.Error:  # it ended meanwhile
+            continue
+        if len(words) > 2 and words[1].endswith("/tadsr"):
+            found[child.pid] = " ".join([words[2], *words[4:5]]).replace(" --expect", "")
+    return found
+
+
+def wait_for(process: subprocess.Popen[str], stage: str) -> bool:
+    """Wait until a job of the stage runs; False if `tadsr run` ends before."""
+    while process.poll() is None:
+        if any(job.split()[0] == stage for job in jobs_of(process).values()):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def outlasts(process: subprocess.Popen[str], seconds: float) -> bool:
+    """Whether the process is still there after so long; one that ended must have ended well."""
+    try:
+        output, _ = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        return True
+    assert process.returncode == 0, output
+    return False
+
+
+def strike(process: subprocess.Popen[str], how: str, stage: str, chance: random.Random) -> str:
+    """Kill; returns what was running."""
+    if process.poll() is not None:
+        output, _ = process.communicate()
+        return f"nothing: it had ended with {process.returncode}"
+    running = jobs_of(process)
+    hit = ", ".join(sorted(running.values())) or "between jobs"
+    victims = [pid for pid, job in running.items() if job.split()[0] == stage]
+    if how == "job" and victims:
+        os.kill(chance.choice(victims), signal.SIGKILL)
+        output, _ = process.communicate(timeout=LONGEST)
+        assert "Traceback" not in output, output
+    elif how == "driver":
+        process.kill()
+        process.wait()
+    else:
+        how = "group"
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    return f"{how}: {hit}"
+
+
+def tell(hits: list[str]) -> None:
+    print("\nkilled:", *hits, sep="\n  ")
+    print(Counter(hit.split(":")[0] for hit in hits))
+
+
+def seconds_of(place: Workplace, stage: str) -> float:
+    """How long a job of the stage took in the undisturbed run, its start-up included."""
+    times = [*place.root.glob(f"logs/{stage}/*.time.json"), place.root / f"logs/{stage}.time.json"]
+    return float(max(read_json(path)["seconds"] for path in times if path.is_file()))
+
+
+def finish_and_compare(place: Workplace, whole: Whole) -> None:
+    """The same command once more, and everything that has to be equal."""
+    place.run("--cores", "2")
+    found, wanted = place.results(), whole.place.results()
+    assert found.keys() == wanted.keys()
+    assert [name for name in wanted if found[name] != wanted[name]] == []
+    assert shown(place) == shown(whole.place)
+    assert place.leftovers() == []
+    assert "nothing to do" in place.run()
+    assert "all digests match" in place.tadsr("verify", str(place.root / "experiment.json"))
+
+
+def shown(place: Workplace) -> dict[str, Any]:
+    """What MLflow has of each run: status, and curves and scores; not times and costs."""
+    client = MlflowClient(place.environment["MLFLOW_TRACKING_URI"])
+    found: dict[str, Any] = {}
+    for key, run in runs_of(client, "mini").items():
+        names = [name for name in run.data.metrics if name.split("/")[0] == "loss" or
+                 name.split("/")[-1] in ("psnr", "ssim")]  # fmt: skip
+        found[key] = run.info.status, {
+            name: sorted((point.step, point.value)
+                         for point in client.get_metric_history(run.info.run_id, name))
+            for name in names
+        }  # fmt: skip
+    return found
