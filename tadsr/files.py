@@ -231,7 +231,7 @@ def process_name() -> str:
 
 def lock_owner(text: str) -> tuple[int, str] | None:
     """Process id and machine from what stands in a lock; None if no `process_name` does."""
-    match = re.fullmatch(r"process (\d+) on (\S+) since .+", text.strip())
+    match = re.fullmatch(r"process (\d+) on (\S+)( since .+)?", text.strip())
     return None if match is None else (int(match[1]), match[2])
 
 
