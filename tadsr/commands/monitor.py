@@ -7,15 +7,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from tadsr.files import read_json
 from tadsr.plan import Plan
+from tadsr.plan.job import MANY_JOBS
 from tadsr.plan.jobs import STAGES, Job
 from tadsr.plan.times import Stamps, is_new
 from tadsr.runs.progress import read_progress
 
 SECONDS_BETWEEN_LINES = 15.0
+MOST_DESCRIBED = 6
+"""Running jobs of which a line tells how far they are; of the others it tells how many."""
 
 
 class Monitor:
@@ -39,7 +43,8 @@ class Monitor:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         search = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
         environment = {**os.environ, **variables, "PATH": search}
-        self._cost_at_start = self._cost_done()
+        running = self._running()
+        self._cost_at_start = self._cost_done(self._done(running), running)
         with self.log.open("w", encoding="utf-8") as log:
             process = subprocess.Popen(
                 command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
@@ -57,23 +62,31 @@ class Monitor:
         return process.returncode
 
     def _running(self) -> list[Job]:
-        return [j for j in self.plan.jobs.values() if self.plan.progress(j.id).is_file()]
+        return self._with_file("logs", ".progress.json")
 
-    def _done(self) -> list[Job]:
-        running = {job.id for job in self._running()}
-        jobs = self.plan.jobs.values()
-        return [j for j in jobs if j.id not in running and self.plan.receipt(j.id).is_file()]
+    def _done(self, running: list[Job]) -> list[Job]:
+        at_work = {job.id for job in running}
+        return [job for job in self._with_file("jobs", ".json") if job.id not in at_work]
 
-    def _cost_done(self) -> float:
-        done = sum(job.cost for job in self._done())
-        for job in self._running():
-            done += job.cost * read_progress(self.plan.progress(job.id))["share"]
-        return done
+    def _with_file(self, place: str, ending: str) -> list[Job]:
+        """The jobs that have a file there, told by the folders' lists: one look at each of
+        thousands of files twice a second would take a processor for itself."""
+        found: set[str] = set()
+        for stage in ("", *(f"{stage}/" for stage in MANY_JOBS)):
+            with suppress(FileNotFoundError), os.scandir(self.plan.root / place / stage) as entries:
+                names = [entry.name for entry in entries if entry.name.endswith(ending)]
+                found.update(stage + name.removesuffix(ending) for name in names)
+        return [job for job in self.plan.jobs.values() if job.id in found]
 
-    def _time_left(self) -> str:
+    def _cost_done(self, done: list[Job], running: list[Job]) -> float:
+        cost = sum(job.cost for job in done)
+        for job in running:
+            cost += job.cost * read_progress(self.plan.progress(job.id))["share"]
+        return cost
+
+    def _time_left(self, cost: float) -> str:
         """From the estimated costs, scaled by how fast they were worked off so far."""
         total = sum(job.cost for job in self.plan.jobs.values())
-        cost = self._cost_done()
         elapsed = time.monotonic() - self._begun
         worked = cost - self._cost_at_start
         if elapsed < 10 or worked < 0.02 * total:
@@ -82,9 +95,12 @@ class Monitor:
         return f", about {left / 60:.0f} min left" if left > 90 else f", about {left:.0f} s left"
 
     def _show(self, last: bool = False) -> None:
-        done, running = self._done(), self._running()
+        running = self._running()
+        done = self._done(running)
         text = f"[{len(done)}/{len(self.plan.jobs)} jobs]"
-        parts = [self._describe(job) for job in running]
+        parts = [self._describe(job) for job in running[:MOST_DESCRIBED]]
+        if more := len(running) - len(parts):
+            parts.append(f"and {more} more")
         line = f"{text} {' | '.join(parts)}" if parts else text
         now = time.monotonic()
         changed = (len(done), sorted(job.id for job in running))
@@ -93,7 +109,8 @@ class Monitor:
             return
         self._shown, self._shown_at = str(changed), now
         elapsed = f"{(now - self._begun) / 60:.1f} min"
-        print(f"{line} ({elapsed}{'' if last else self._time_left()})", flush=True)
+        left = "" if last else self._time_left(self._cost_done(done, running))
+        print(f"{line} ({elapsed}{left})", flush=True)
 
     def _describe(self, job: Job) -> str:
         state = read_progress(self.plan.progress(job.id))
