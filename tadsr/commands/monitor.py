@@ -18,6 +18,10 @@ from tadsr.plan.times import Stamps, is_new
 from tadsr.runs.progress import read_progress
 
 SECONDS_BETWEEN_LINES = 15.0
+LEAST_PAUSE = 0.5
+REST = 20.0
+"""The pause between two looks, in times that a look took: however many jobs there are, watching
+takes 5 % of a processor."""
 MOST_DESCRIBED = 6
 """Running jobs of which a line tells how far they are; of the others it tells how many."""
 
@@ -51,9 +55,8 @@ class Monitor:
                 env=environment, preexec_fn=_die_with_parent,
             )  # fmt: skip
             try:
-                while process.poll() is None:
-                    self._show()
-                    time.sleep(0.5)
+                while not _ended(process, max(LEAST_PAUSE, REST * self._look())):
+                    pass
             except KeyboardInterrupt:
                 process.terminate()
                 process.wait()
@@ -61,27 +64,33 @@ class Monitor:
         self._show(last=True)
         return process.returncode
 
-    def _running(self) -> list[Job]:
+    def _look(self) -> float:
+        """Show what there is; returns the seconds that it took."""
+        begun = time.monotonic()
+        self._show()
+        return time.monotonic() - begun
+
+    def _running(self) -> set[str]:
         return self._with_file("logs", ".progress.json")
 
-    def _done(self, running: list[Job]) -> list[Job]:
-        at_work = {job.id for job in running}
-        return [job for job in self._with_file("jobs", ".json") if job.id not in at_work]
+    def _done(self, running: set[str]) -> set[str]:
+        return self._with_file("jobs", ".json") - running
 
-    def _with_file(self, place: str, ending: str) -> list[Job]:
-        """The jobs that have a file there, told by the folders' lists: one look at each of
-        thousands of files twice a second would take a processor for itself."""
+    def _with_file(self, place: str, ending: str) -> set[str]:
+        """Ids of the jobs that have a file there, told by the lists of folders: a look at each of
+        thousands of files takes as long as a short job."""
         found: set[str] = set()
         for stage in ("", *(f"{stage}/" for stage in MANY_JOBS)):
             with suppress(FileNotFoundError), os.scandir(self.plan.root / place / stage) as entries:
                 names = [entry.name for entry in entries if entry.name.endswith(ending)]
                 found.update(stage + name.removesuffix(ending) for name in names)
-        return [job for job in self.plan.jobs.values() if job.id in found]
+        return found & self.plan.jobs.keys()
 
-    def _cost_done(self, done: list[Job], running: list[Job]) -> float:
-        cost = sum(job.cost for job in done)
+    def _cost_done(self, done: set[str], running: set[str]) -> float:
+        jobs = self.plan.jobs
+        cost = sum(jobs[job].cost for job in done)
         for job in running:
-            cost += job.cost * read_progress(self.plan.progress(job.id))["share"]
+            cost += jobs[job].cost * read_progress(self.plan.progress(job))["share"]
         return cost
 
     def _time_left(self, cost: float) -> str:
@@ -98,12 +107,13 @@ class Monitor:
         running = self._running()
         done = self._done(running)
         text = f"[{len(done)}/{len(self.plan.jobs)} jobs]"
-        parts = [self._describe(job) for job in running[:MOST_DESCRIBED]]
+        order = [job for job in self.plan.jobs.values() if job.id in running] if running else []
+        parts = [self._describe(job) for job in order[:MOST_DESCRIBED]]
         if more := len(running) - len(parts):
             parts.append(f"and {more} more")
         line = f"{text} {' | '.join(parts)}" if parts else text
         now = time.monotonic()
-        changed = (len(done), sorted(job.id for job in running))
+        changed = (len(done), sorted(running))
         due = now - self._shown_at > SECONDS_BETWEEN_LINES
         if (str(changed) == self._shown and not due) or (not parts and not last):
             return
@@ -141,6 +151,13 @@ def stage_times(plan: Plan, seconds: float, before: Stamps) -> str:
 def _job_times(plan: Plan, job: Job, before: Stamps) -> list[dict[str, float]]:
     path = plan.timing(job.id)
     return [read_json(path)] if is_new(path, before) else []
+
+
+def _ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Whether a process ends within so many seconds."""
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
+    return process.returncode is not None
 
 
 def _die_with_parent() -> None:

@@ -66,20 +66,19 @@ class Plan:
 
     def receipt(self, job_id: str) -> Path:
         """Where a job's receipt lies, its last output."""
-        return self.root / "jobs" / f"{job_id}.json"
+        return self.root / f"jobs/{job_id}.json"
 
     def output(self, job_id: str) -> Path:
         """What the rules wait for: the receipt, or for the report the page itself."""
-        page = self.root / "report" / "index.html"
-        return page if job_id == "report" else self.receipt(job_id)
+        return self.root / "report/index.html" if job_id == "report" else self.receipt(job_id)
 
     def log(self, job_id: str) -> Path:
         """Where a job's output goes."""
-        return self.root / "logs" / f"{job_id}.log"
+        return self.root / f"logs/{job_id}.log"
 
     def progress(self, job_id: str) -> Path:
         """Where a running job says how far it is."""
-        return self.root / "logs" / f"{job_id}.progress.json"
+        return self.root / f"logs/{job_id}.progress.json"
 
     def timing(self, job_id: str) -> Path:
         """Where a job that ended well says how long it took."""

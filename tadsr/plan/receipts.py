@@ -44,11 +44,11 @@ def read_receipt(plan: Plan, job_id: str) -> dict[str, Any]:
 def fresh_jobs(plan: Plan) -> set[str]:
     """Ids of the jobs that are done as the experiment stands now, and so are all before them."""
     fresh: set[str] = set()
-    for job in plan.jobs.values():  # inputs come before what needs them
-        path = plan.receipt(job.id)
-        there = path.is_file() and plan.output(job.id).is_file()
-        if there and fresh.issuperset(job.inputs) and read_json(path)["recipe"] == job.digest:
-            fresh.add(job.id)
+    for name, job in plan.jobs.items():  # inputs come before what needs them
+        path = plan.receipt(name)
+        there = fresh.issuperset(job.inputs) and all(p.is_file() for p in {path, plan.output(name)})
+        if there and read_json(path)["recipe"] == job.digest:
+            fresh.add(name)
     return fresh
 
 

@@ -58,7 +58,7 @@ def grid_status(plan: Plan) -> list[CellStatus]:
 def _trained(plan: Plan, job: Job, cell: str) -> CellStatus:
     runs = {"teacher": "teacher", "targets": f"targets/{cell}", "student": f"students/{cell}"}
     state, detail = run_state(plan, runs[job.stage], job)
-    failure = failure_of(plan, job)
+    failure = failure_of(plan, job) if state in ("waiting", "interrupted") else ""
     if state == "waiting" and cell in failure:
         state, detail = "failed", failure
     if state == "interrupted" and failure:
