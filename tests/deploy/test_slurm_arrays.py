@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 from threading import Lock
@@ -15,7 +16,7 @@ from tests.conftest import REPOSITORY
 
 pytest.importorskip("snakemake_executor_plugin_slurm", reason="the extra `cluster` is missing")
 sys.path.insert(0, str(REPOSITORY / "workflow" / "executors"))
-from snakemake_executor_plugin_slurm_arrays import Executor
+from snakemake_executor_plugin_slurm_arrays import Executor, _script
 
 
 class FakeJob(SimpleNamespace):
@@ -60,6 +61,17 @@ def test_one_ready_job_of_many_does_not_wait_for_the_others(executor: Any) -> No
     lonely = job("student", "a", mem_mb=1000)
     executor.run_jobs([lonely])
     assert executor.single == [lonely] and executor.arrays == []
+
+
+def test_each_task_runs_its_own_command_alone(tmp_path: Path) -> None:
+    commands = ["echo first 'with; quotes'", 'echo "second $HOME"', "exit 3"]
+    script = _script(commands)
+    said = {}
+    for task in ("1", "2", "3"):
+        done = subprocess.run(["sh"], input=script, text=True, capture_output=True,
+                              env={"SLURM_ARRAY_TASK_ID": task, "HOME": "/h"})  # fmt: skip
+        said[task] = (done.returncode, done.stdout)
+    assert said == {"1": (0, "first with; quotes\n"), "2": (0, "second /h\n"), "3": (3, "")}
 
 
 def test_the_log_of_a_task_is_found_at_its_job_until_it_succeeds(

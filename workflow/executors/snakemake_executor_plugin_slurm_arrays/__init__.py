@@ -1,16 +1,20 @@
-"""Snakemake's SLURM executor, with job arrays of whatever is ready.
+"""Snakemake's SLURM executor, with job arrays that work.
 
-The executor is the published one (snakemake-executor-plugin-slurm). Its own arrays (2.8.0) wait
-until every job of a rule is ready at once, for ever if `--jobs` is smaller than that; put retries,
-which ask for more, under the limits of first attempts; and look for logs of tasks where none are.
+The executor is the published one (snakemake-executor-plugin-slurm); only arrays are ours. Its own
+(2.8.0) wait until every job of a rule is ready at once, for ever if `--jobs` is smaller than that;
+have every task pretend to be the first one, whose result each removes at its start and misses at
+its end; and put retries, which ask for more, under the limits of first attempts.
 """
 
 from __future__ import annotations
 
+import shlex
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 import snakemake_executor_plugin_slurm as published
+from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 
@@ -33,10 +37,57 @@ class Executor(published.Executor):
             else:
                 self._submit_job(members[0])
 
+    def run_array_jobs(self, jobs: Sequence[JobExecutorInterface]) -> None:
+        """Submit jobs that ask for the same, as few arrays as the cluster's limit allows."""
+        for begin in range(0, len(jobs), self.max_array_size):
+            members = jobs[begin : begin + self.max_array_size]
+            try:
+                array = self._submit_array(members)
+            except Exception as error:  # in a thread of its own: nobody else would tell of it
+                for job in members:
+                    self._report_job_error_threadsafe(SubmittedJobInfo(job), f"sbatch: {error}")
+                continue
+            self.logger.info(f"Submitted {len(members)} jobs as the tasks of SLURM job {array}.")
+            for task, job in enumerate(members, start=1):
+                name = f"{array}_{task}"
+                log = self._logs(job) / published.get_job_wildcards(job) / f"{name}.log"
+                submitted = SubmittedJobInfo(job, external_jobid=name, aux={"slurm_logfile": log})
+                self._report_job_submission_threadsafe(submitted)
+
+    def _submit_array(self, jobs: Sequence[JobExecutorInterface]) -> str:
+        """Call sbatch; returns the id of the array."""
+        first = jobs[0]
+        for job in jobs:
+            published.validate_slurm_extra(job)
+        self._logs(first).mkdir(parents=True, exist_ok=True)
+        asked = {
+            "run_uuid": self.run_uuid,
+            "slurm_logfile": self._logs(first) / "%A_%a.log",
+            "comment_str": f"rule_{first.rule.name}_array_of_{len(jobs)}",
+            "account": next(self.get_account_arg(first)),
+            "partition": self.get_partition_arg(first),
+            "workdir": self.workflow.workdir_init,
+        }
+        settings = self.workflow.executor_settings
+        call = published.get_submit_command(first, asked, settings, self._failed_nodes)
+        call += f"{published.set_gres_string(first)} --array=1-{len(jobs)}"
+        script = _script([self.format_job_exec(job) for job in jobs])
+        done = subprocess.run(shlex.split(call), text=True, input=script, capture_output=True)
+        if done.returncode != 0:
+            raise WorkflowError(f"{done.stderr.strip()} ({call})")
+        for name in ("cluster", "clusters", "slurm_cluster"):
+            if cluster := first.resources.get(name):
+                self._submitted_job_clusters.add(cluster)
+        answer = done.stdout.strip().split(";")[0]
+        return str(published.validate_or_get_slurm_job_id(answer, done.stdout))
+
+    def _logs(self, job: JobExecutorInterface) -> Path:
+        return Path(self.slurm_logdir) / f"rule_{job.rule.name}"
+
     def report_job_submission(self, job_info: SubmittedJobInfo, register_job: bool = True) -> None:
         """Have the log of an array's task also where that of a single job would be."""
         link = _log(job_info)
-        if _is_task(job_info) and link is not None:
+        if link is not None and "_" in str(job_info.external_jobid):
             link.parent.mkdir(parents=True, exist_ok=True)
             if not link.is_symlink():
                 link.symlink_to(Path("..", link.name))
@@ -60,8 +111,10 @@ def _requests(job: JobExecutorInterface) -> object:
     return job.rule.name, job.threads, tuple(sorted(asked.items()))
 
 
-def _is_task(job_info: SubmittedJobInfo) -> bool:
-    return "_" in str(job_info.external_jobid)
+def _script(commands: Sequence[str]) -> str:
+    """A batch script whose n-th task, from 1 on, is the n-th command."""
+    cases = "".join(f"{task})\n{text}\n;;\n" for task, text in enumerate(commands, start=1))
+    return f'#!/bin/sh\ncase "$SLURM_ARRAY_TASK_ID" in\n{cases}esac\n'
 
 
 def _log(job_info: SubmittedJobInfo) -> Path | None:
