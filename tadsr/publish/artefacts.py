@@ -19,7 +19,7 @@ PAGE_IMAGES = "report/images"
 """What the page loads on demand; MLflow's frame lets it load nothing, so it is not copied there."""
 SCORES = "tables/scores.json"
 """The scores of each image, under the same name in each run that was measured."""
-ImageScores = Mapping[tuple[str, str], Mapping[str, float]]
+RunScores = Mapping[tuple[str, str], Mapping[str, float]]
 """By (data set, image), then by metric."""
 
 
@@ -46,17 +46,7 @@ def table_file(path: Path) -> str:
     return str(frame.to_json(orient="split", index=False, double_precision=15))
 
 
-def scores_by_run(content: ReportContent) -> dict[tuple[str, int], ImageScores]:
-    """Scores of images by (upscaler or variant, seed); seed -1 for baselines."""
-    found: dict[tuple[str, int], dict[tuple[str, str], dict[str, float]]] = {}
-    for (variant, seed, dataset, image, metric), value in content.image_scores.items():
-        if image:  # a metric of the whole set has a row without an image's name
-            run = found.setdefault((variant, seed), {})
-            run.setdefault((dataset, image), {})[metric] = value
-    return {**found}
-
-
-def scores_table(scores: ImageScores, titles: Mapping[str, str]) -> dict[str, str]:
+def scores_table(scores: RunScores, titles: Mapping[str, str]) -> dict[str, str]:
     """One line per image; columns are the metrics of `titles` (id to heading), in its order.
 
     MLflow's page that compares tables groups by the first column and shows the second.

@@ -15,12 +15,11 @@ from typing import Any
 from tadsr.compare import UNVERIFIED
 from tadsr.evaluation.cost_records import STUDENTS
 from tadsr.publish.artefacts import (
-    ImageScores,
+    RunScores,
     evaluation_files,
     grid_images,
     report_files,
     report_tables,
-    scores_by_run,
     scores_table,
 )
 from tadsr.publish.cost_points import cost_points, cost_tags
@@ -49,9 +48,7 @@ NOTE_LIMIT = 7500
 
 def map_experiment(content: ReportContent) -> tuple[RunRecord, list[RunRecord]]:
     """The parent run and those below it: teacher, baselines, students, searches with trials."""
-    scores = scores_by_run(content)
-    students = _students(content, scores)
-    models = [*_teacher(content), *_baselines(content, scores), *students]
+    models = [*_teacher(content), *_baselines(content), *_students(content)]
     children = [*models, *sweep_records(content)]
     return _parent(content, children), children
 
@@ -142,9 +139,7 @@ def _teacher(content: ReportContent) -> Iterator[RunRecord]:
         yield teacher_record(content.experiment, content.root, card, curves)
 
 
-def _baselines(
-    content: ReportContent, scores: Mapping[tuple[str, int], ImageScores]
-) -> Iterator[RunRecord]:
+def _baselines(content: ReportContent) -> Iterator[RunRecord]:
     for name in content.baselines:
         means = {(d, m): mean.mean for (d, upscaler, m), mean in content.means.items()
                  if upscaler == name}  # fmt: skip
@@ -162,7 +157,7 @@ def _baselines(
             **times(max((p for p in stored if p.is_file()), key=_mtime, default=folder), 0.0),
         )
         cost = content.costs.get(name)
-        measured = _measured(content, record, name, means, scores.get((name, -1), {}))
+        measured = _measured(content, record, name, means, content.image_scores.of_run(name, -1))
         yield replace(
             measured,
             points=(*measured.points, *cost_points(cost)),
@@ -180,9 +175,10 @@ def _model_tags(content: ReportContent, name: str) -> dict[str, str]:
     }
 
 
-def _students(
-    content: ReportContent, scores: Mapping[tuple[str, int], ImageScores]
-) -> Iterator[RunRecord]:
+def _students(content: ReportContent) -> Iterator[RunRecord]:
+    means: dict[tuple[str, int], dict[tuple[str, str], float]] = {}
+    for (variant, seed, dataset, metric), value in content.seed_means.items():
+        means.setdefault((variant, seed), {})[dataset, metric] = value
     for cell in content.cells:
         card = content.runs.get(f"students/{cell.name}")
         if card is None:
@@ -192,10 +188,9 @@ def _students(
             content.experiment, content.root, place, card, content.curves[place]
         )
         if card["status"] == "done":
-            means = {(d, m): value for (v, s, d, m), value in content.seed_means.items()
-                     if (v, s) == place}  # fmt: skip
             cost = content.costs.get(STUDENTS)
-            record = _measured(content, record, cell.name, means, scores.get(place, {}))
+            scores = content.image_scores.of_run(*place)
+            record = _measured(content, record, cell.name, means.get(place, {}), scores)
             record = replace(
                 record,
                 points=(*record.points, *cost_points(cost)),
@@ -209,7 +204,7 @@ def _measured(
     record: RunRecord,
     upscaler: str,
     means: Mapping[tuple[str, str], float],
-    scores: ImageScores,
+    scores: RunScores,
 ) -> RunRecord:
     """`record` with what was measured on the test sets, as far as there is anything."""
     tags = {"tadsr.missing": _missing(content, means), "tadsr.unverified": _unverified(content)}

@@ -19,13 +19,13 @@ from tadsr.errors import TadsrError
 from tadsr.files import digest_json
 from tadsr.metrics.card import is_unverified
 from tadsr.report.costs import ModelCost, read_costs
+from tadsr.report.image_scores import ImageScores
 from tadsr.report.reading import (
     CellRun,
     Dataset,
     Mean,
     Series,
     curves_of,
-    image_scores_of,
     marked,
     read_cells,
     read_comparisons,
@@ -63,7 +63,7 @@ class ReportContent:
     """Main effects and interactions of the grid's axes; empty without a grid."""
     seed_means: Mapping[tuple[str, int, str, str], float]
     """By (variant, seed, data set, metric)."""
-    image_scores: Mapping[tuple[str, int, str, str, str], float]
+    image_scores: ImageScores
     """By (upscaler or variant, seed, data set, image, metric); seed -1 for baselines."""
     cells: tuple[CellRun, ...]
     curves: Mapping[tuple[str, int], Mapping[str, Series]]
@@ -157,7 +157,7 @@ def gather(experiment: Experiment, root: Path, *, partial: bool = False) -> Repo
         comparisons=read_comparisons(experiment, folder / "comparisons.parquet"),
         effects=read_effects(experiment, folder / "effects.parquet"),
         seed_means=seed_means_of(scores, variants),
-        image_scores=image_scores_of(scores),
+        image_scores=ImageScores(scores),
         cells=cells,
         curves={
             (c.variant, c.seed): curves_of(root / "students" / c.name / "metrics.jsonl")

@@ -202,20 +202,6 @@ def seed_means_of(
     }
 
 
-def image_scores_of(
-    scores: pd.DataFrame | None,
-) -> dict[tuple[str, int, str, str, str], float]:
-    """Scores by (upscaler or variant, seed, data set, image, metric); seed -1 for baselines."""
-    if scores is None:
-        return {}
-    names = ["variant", "seed", "dataset", "image", "metric", "value"]
-    columns = (scores[name].tolist() for name in names)
-    return {
-        (v, -1 if pd.isna(s) else int(s), d, i, m): float(value)
-        for v, s, d, i, m, value in zip(*columns, strict=True)
-    }
-
-
 def curves_of(path: Path) -> dict[str, Series]:
     """Every finite scalar of a metrics.jsonl, by name."""
     series: dict[str, list[tuple[float, float]]] = {}

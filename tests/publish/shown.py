@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from tadsr.files import digest_files
 def runs_of(client: MlflowClient, name: str) -> dict[str, Run]:
     """Our active runs by key; two of one key are an error."""
     number = client.get_experiment_by_name(name).experiment_id
-    runs = client.search_runs([number], f"tags.`tadsr.experiment` = '{name}'")
+    query = f"tags.`tadsr.experiment` = '{name}'"
+    runs = _all_of(lambda token: client.search_runs([number], query, page_token=token))
     found = {run.data.tags["tadsr.key"]: run for run in runs}
     assert len(found) == len(runs)
     return found
@@ -33,9 +35,20 @@ def shown(client: MlflowClient, name: str, scratch: Path) -> dict[str, Any]:
     state: dict[str, Any] = {"tags": _without_ids(experiment.tags)}
     for key, run in runs.items():
         state[key] = _run(client, run, ids, scratch)
-    models = client.search_logged_models([experiment.experiment_id], max_results=100)
+    number = experiment.experiment_id
+    models = _all_of(lambda token: client.search_logged_models([number], page_token=token))
     state["models"] = sorted(_model(model, ids) for model in models)
     return state
+
+
+def _all_of(page_at: Callable[[str | None], Any]) -> list[Any]:
+    """The entries of every page."""
+    page = page_at(None)
+    found = list(page)
+    while page.token:
+        page = page_at(page.token)
+        found += page
+    return found
 
 
 def _run(client: MlflowClient, run: Run, ids: dict[str, str], scratch: Path) -> dict[str, Any]:
