@@ -215,6 +215,35 @@ def test_many_points_of_one_latency_are_not_all_named(content: ReportContent) ->
     assert len(data.points) == 43
 
 
+def test_a_crowded_plane_names_its_front_and_what_it_is_held_against(
+    content: ReportContent,
+) -> None:
+    variants = tuple(f"v{i}" for i in range(60))
+    place = np.random.default_rng(1).normal(size=(2, 2, 60))
+    means = {
+        (dataset, name, metric): replace(
+            content.means[dataset, "full", metric], mean=27 + place[d, m, i])
+        for d, dataset in enumerate(["photos-bicubic", "photos-realesrgan"])
+        for m, metric in enumerate(["psnr", "lpips"]) for i, name in enumerate(variants)
+    }  # fmt: skip
+    settings = content.experiment.model_copy(update={"reference": "v7"})
+    crowd = replace(content, variants=variants, means=means, experiment=settings, baselines=())
+    planes = perception_distortion_data(crowd)
+    numbers: dict[str, set[int]] = {}
+    for plane in planes:
+        named = {p.name for p in plane.points if p.number}
+        assert named == {p.name for p in plane.front} | {"v7"}
+        assert len(plane.points) == 60 and len({p.look for p in plane.points if not p.number}) == 1
+        for point in plane.points:
+            if point.number:
+                numbers.setdefault(point.name, set()).add(point.number)
+    assert sorted(n for found in numbers.values() for n in found) == [*range(1, len(numbers) + 1)]
+    with style():
+        figure = draw_perception_distortion(planes)
+        figure.canvas.draw()
+    assert len(figure.legends[0].get_texts()) == len(numbers)
+
+
 def test_figures_have_a_papers_width_and_their_numbers_in_words(content: ReportContent) -> None:
     for figure in all_figures(content):
         assert figure.figure.get_figwidth() in (ONE_COLUMN, TWO_COLUMNS), figure.name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -32,6 +32,8 @@ COLUMNS = 3
 """Test sets side by side."""
 PANEL_HEIGHT = 2.0
 """Inches."""
+MOST_NAMES = 40
+"""Upscalers that are all named; numbers of more would hide each other and the points."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class PlanePoint:
     seeds: tuple[tuple[float, float], ...]
     look: Look
     number: int = 0
-    """The same in all planes of a report, from 1."""
+    """The same in all planes of a report, from 1; 0 for a point without a name."""
     student: bool = False
 
 
@@ -89,10 +91,28 @@ def perception_distortion_data(content: ReportContent) -> list[Plane]:
         return []
     x, y = content.metric("psnr"), content.metric(perceptual[0])
     doubted = any(content.unverified(metric.id) for metric in (x, y))
-    return [
+    planes = [
         Plane(d.name, x, y, _plane_points(content, d.name, x.id, y.id), doubted, d.n_images)
         for d in sets
     ]
+    return _few_named(planes, {*content.baselines, content.reference})
+
+
+def _few_named(planes: list[Plane], always: set[str]) -> list[Plane]:
+    """Of many points a plane names those of its front and of `always`; the others are grey dots."""
+    order = {p.name: p.number for plane in planes for p in plane.points}
+    if len(order) <= MOST_NAMES:
+        return planes
+    named = [always | {p.name for p in plane.front} for plane in planes]
+    anywhere = sorted((n for n in order if n in set().union(*named)), key=order.__getitem__)
+    numbers = {name: number for number, name in enumerate(anywhere, start=1)}
+    return [
+        replace(plane, points=tuple(
+            replace(p, number=numbers[p.name]) if p.name in names
+            else replace(p, number=0, look=Look(MUTED, "."), seeds=()) for p in plane.points
+        ))
+        for plane, names in zip(planes, named, strict=True)
+    ]  # fmt: skip
 
 
 def _has(content: ReportContent, dataset: str, metric: str) -> bool:
@@ -119,7 +139,8 @@ def _plane_points(content: ReportContent, dataset: str, x: str, y: str) -> tuple
 
 def draw_perception_distortion(planes: Sequence[Plane]) -> Figure:
     """All upscalers of a test set above, its students enlarged below (beside if alone)."""
-    names = {p.name: p for plane in planes for p in plane.points}
+    points = [p for plane in planes for p in plane.points if p.number]
+    names = {p.name: p for p in sorted(points, key=lambda p: p.number)}
     labels = [f"{p.number} {p.name}" for p in names.values()]
     alone = len(planes) == 1
     blocks = math.ceil(len(planes) / COLUMNS)
@@ -138,11 +159,13 @@ def draw_perception_distortion(planes: Sequence[Plane]) -> Figure:
     draw_key(figure, [(text, p.look) for text, p in zip(labels, names.values(), strict=True)])
     figure.draw_without_rendering()
     for plane, (whole, near) in zip(planes, pairs, strict=True):
-        inside = [p for p in plane.points if _inside(near, p)]
-        outside = [p for p in plane.points if p not in inside]
+        inside = [p for p in plane.points if p.number and _inside(near, p)]
+        outside = [p for p in plane.points if p.number and p not in inside]
+        nameless = [(p.x, p.y) for p in plane.points if not p.number]
         label_points(whole, [(p.x, p.y, str(p.number)) for p in outside],
-                     [(p.x, p.y) for p in inside])  # fmt: skip
-        label_points(near, [(p.x, p.y, str(p.number)) for p in inside])
+                     [*((p.x, p.y) for p in inside), *nameless])  # fmt: skip
+        label_points(near, [(p.x, p.y, str(p.number)) for p in inside],
+                     [place for place in nameless if _within(near, *place)])  # fmt: skip
     return figure
 
 
@@ -172,8 +195,12 @@ def _reach(values: Sequence[float]) -> tuple[float, float]:
 
 
 def _inside(ax: Axes, point: PlanePoint) -> bool:
+    return _within(ax, point.x, point.y)
+
+
+def _within(ax: Axes, x: float, y: float) -> bool:
     (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
-    return left <= point.x <= right and bottom <= point.y <= top
+    return left <= x <= right and bottom <= y <= top
 
 
 def _draw_points(ax: Axes, plane: Plane) -> None:
@@ -182,7 +209,7 @@ def _draw_points(ax: Axes, plane: Plane) -> None:
     # Nothing lies beyond the steps: right of a point, only what is worse in y was reached.
     ax.plot([p.x for p in front], [p.y for p in front], color=INK, lw=0.6, ls="--",
             drawstyle="steps-pre" if plane.x.higher_is_better else "steps-post")  # fmt: skip
-    for point in plane.points:
+    for point in sorted(plane.points, key=lambda p: p.number > 0):
         look = point.look
         ax.plot([x for x, _ in point.seeds], [y for _, y in point.seeds], look.marker,
                 color=look.color, alpha=0.4, markersize=3, mew=0)  # fmt: skip
@@ -204,6 +231,7 @@ def plane_figures(content: ReportContent) -> Iterator[ReportFigure]:
         "figures", "perception-distortion", x=x.title, y=y.title, choice=choice if earlier else "",
         seeds=count(seeds, "seed"),
         images=", ".join(f"{plane.dataset}: {plane.n_images}" for plane in planes),
+        most=MOST_NAMES,
     )  # fmt: skip
     yield ReportFigure("results", "perception-distortion", "Perception and distortion", words,
                        described_planes(planes), draw_perception_distortion(planes))  # fmt: skip
