@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PORT ?= 5000
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadscope
 
-.PHONY: demo ui test test-fast test-slurm test-services test-faults lint format
+.PHONY: demo ui test test-fast test-slurm test-services test-faults lint audit format
 
 demo: $(STAMP)
 	@$(BIN)/tadsr run ablations/demo.yaml
@@ -40,6 +40,11 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/snakemake --lint --snakefile Snakefile
+
+# In an environment of its own: pip-audit's requirements are not the product's.
+audit: $(STAMP)
+	@test -x .audit/bin/pip-audit || { $(PYTHON) -m venv .audit && .audit/bin/pip install --quiet --disable-pip-version-check pip-audit; }
+	@.audit/bin/python .ci/audit
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

@@ -94,8 +94,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _fail(error: TadsrError) -> int:
     # Where the output goes to the disk that is full, the exit code alone can tell.
     with suppress(OSError):
-        print(f"tadsr: error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+        print(f"tadsr: error: {printable(str(error))}", file=sys.stderr, flush=True)
     return error.exit_code
+
+
+def printable(text: str) -> str:
+    """`text` on one line, without what would command a terminal: names come from outside too."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
 
 
 def _set_environment() -> None:

@@ -178,7 +178,7 @@ def read_json(path: Path | str) -> Any:
     path = Path(path)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # not JSON, or not even UTF-8
+    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, brackets without end
         raise TadsrError(f"{path}: not valid JSON ({error}); delete it and run again") from error
 
 
@@ -199,6 +199,16 @@ def with_checksum(value: dict[str, Any]) -> dict[str, Any]:
 def checksum_holds(value: dict[str, Any]) -> bool | None:
     """Whether a value still is what `with_checksum` gave; None if it never had a checksum."""
     return None if CHECKSUM not in value else with_checksum(value) == value
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether a file of this name stays in its folder: for names that files from elsewhere hold."""
+    return "/" not in name and "\0" not in name and name not in (".", "..")
+
+
+def is_within(name: str) -> bool:
+    """Whether a relative path stays below the folder that it starts from, links aside."""
+    return not name.startswith("/") and "\0" not in name and ".." not in name.split("/")
 
 
 def sha256_file(path: Path | str) -> str:

@@ -88,6 +88,11 @@ def read_source(folder: str, progress: Progress) -> Source:
     if is_locked(root / ".lock"):
         raise TadsrError(f"{folder}: a run is under way; wait for it, then merge")
     audit = Audit(plan, progress=progress)
+    if links := audit.check_links():
+        raise TadsrError(
+            f"{folder}: {links[0].relative_to(root.resolve())} is a link to {links[0].resolve()}, "
+            "out of this folder; put what is meant in its place"
+        )
     read_receipts(audit)
     for check in (check_data, check_teacher, check_targets, check_students, check_scores):
         check(audit)

@@ -49,6 +49,7 @@ def verify(args: argparse.Namespace) -> Audit:
     if is_locked(plan.root / ".lock"):
         audit.add("unchecked", "experiment", ".", "a run is under way: what it changes meanwhile "
                   "may be told wrongly")  # fmt: skip
+    audit.check_links()
     receipts.read_receipts(audit)
     for check in (runs.check_data, runs.check_teacher, runs.check_targets, runs.check_sweeps,
                   runs.check_students,

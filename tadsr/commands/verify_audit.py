@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -94,6 +95,17 @@ class Audit:
         self.findings.append(
             Finding(word, stage, place.as_posix(), short(found), short(expected), remedy)
         )
+
+    def check_links(self) -> list[Path]:
+        """Note the symbolic links by which other folders would be read as part of this one."""
+        root = self.plan.root.resolve()
+        found = [path for place, folders, files in os.walk(root)
+                 for path in (Path(place, name) for name in (*folders, *files))
+                 if path.is_symlink() and not path.resolve().is_relative_to(root)]  # fmt: skip
+        for path in sorted(found):
+            self.add("unchecked", "experiment", path.relative_to(root),
+                     f"is a link to {path.resolve()}, out of the results folder")  # fmt: skip
+        return found
 
     def sound(self, *stages: str) -> bool:
         """Whether nothing was found wrong, missing or outdated in these stages."""

@@ -9,7 +9,7 @@ from typing import Any
 from tadsr.commands.verify_audit import Audit
 from tadsr.data.manifest import Stored, dataset_content, stored_images
 from tadsr.errors import TadsrError
-from tadsr.files import digest_json, sha256_file
+from tadsr.files import digest_json, is_within, sha256_file
 from tadsr.plan import recipes
 from tadsr.plan.artefacts import model_content, pool_content, sweep_content
 from tadsr.runs.folder import CARD, FINISHED, run_files
@@ -182,6 +182,10 @@ def _is_whole(
     """Whether the files are those of the card; where it names them, each file that is not."""
     remedy = f"delete {folder} and {AGAIN}"
     noted: dict[str, str] = card.get("files", {})
+    if outside := [name for name in noted if not is_within(name)]:
+        audit.add("wrong", stage, folder / CARD, f"names a file out of its folder ({outside[0]})",
+                  remedy=remedy)  # fmt: skip
+        return False
     wrong = [name for name, digest in noted.items()
              if not (folder / name).is_file() or sha256_file(folder / name) != digest]  # fmt: skip
     for name in wrong:

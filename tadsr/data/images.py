@@ -35,7 +35,7 @@ GREY_MODES = ("1", "L", "LA", "La")
 """Pillow's modes with one channel of 8 bits; those of 16 bits begin with I."""
 
 ORIENTATION = 274  # EXIF tag; 5 to 8 swap height and width
-BITS_PER_SAMPLE, PLANAR_CONFIGURATION = 258, 284  # TIFF tags
+BITS_PER_SAMPLE, PLANAR_CONFIGURATION, TILE_WIDTH, TILE_LENGTH = 258, 284, 322, 323  # TIFF tags
 
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in grey (ITU-R BT.601), as Pillow converts."""
@@ -104,6 +104,7 @@ def opened(path: Path | str) -> Iterator[ImageFile.ImageFile]:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path, formats=FORMATS) as image:
                 _check_size(path, image.size, limit)
+                _check_tiles(path, image, limit)
                 _check_planes(path, image)
                 yield image
     except DataError:
@@ -148,6 +149,13 @@ def _check_size(path: Path, size: tuple[int, int], max_pixels: int) -> None:
             f"{path}: {width}x{height} is more than {max_pixels:,} pixels; scale or crop it, or "
             f"set {LIMIT}"
         )
+
+
+def _check_tiles(path: Path, image: Image.Image, max_pixels: int) -> None:
+    """A small TIFF may be stored in one huge tile, which is decoded whole."""
+    tags: Any = getattr(image, "tag_v2", {})
+    if TILE_WIDTH in tags and TILE_LENGTH in tags:
+        _check_size(path, (tags[TILE_WIDTH], tags[TILE_LENGTH]), max_pixels)
 
 
 def _check_planes(path: Path, image: Image.Image) -> None:

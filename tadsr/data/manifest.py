@@ -21,7 +21,7 @@ from tadsr.config.data import DatasetSpec
 from tadsr.data.images import RGB8, is_grey_file, read_rgb, write_png
 from tadsr.data.sources import Item, read_items
 from tadsr.errors import CorruptionError, DataError, listed
-from tadsr.files import atomic_path, digest_json, sha256_file
+from tadsr.files import atomic_path, digest_json, is_plain_name, is_within, sha256_file
 
 MANIFEST = "manifest.parquet"
 
@@ -88,7 +88,23 @@ def read_manifest(folder: Path | str) -> pd.DataFrame:
         raise CorruptionError(f"{path}: unreadable; run `tadsr data` again") from error
     if tuple(frame.columns) != COLUMNS:
         raise CorruptionError(f"{path}: not the columns of a manifest; run `tadsr data` again")
+    _check_places(path, frame)
     return frame
+
+
+def _check_places(path: Path, frame: pd.DataFrame) -> None:
+    """A manifest from elsewhere leads out of its folder with whole paths of training images alone.
+
+    Those are read for digests and training, and never shown.
+    """
+    stored = [str(name) for kind in ("hr", "lr") for name in frame[kind]]
+    whole = set(frame["hr"][frame["split"] == "train"].map(str))
+    outside = [n for n in stored if not is_within(n) and not (n in whole and n.startswith("/"))]
+    outside += [name for name in map(str, frame["image"]) if not is_plain_name(name)]
+    if outside:
+        raise CorruptionError(
+            f"{path}: '{outside[0]}' leads out of its folder; delete that and run `tadsr data`"
+        )
 
 
 def dataset_content(folder: Path | str) -> str:

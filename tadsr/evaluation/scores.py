@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tadsr.errors import CorruptionError, DataError, TadsrError
-from tadsr.files import atomic_path, canonical_json
+from tadsr.files import atomic_path, canonical_json, is_plain_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,13 +79,15 @@ def read_scores(path: Path | str) -> tuple[pd.DataFrame, dict[str, Any]]:
     try:
         # Not as a data set: a folder's name that looks like key=value is no column.
         table = pq.ParquetFile(path).read()
-        meta: dict[str, Any] = json.loads((table.schema.metadata or {})[KEY])
+        meta: dict[str, Any] = dict(json.loads((table.schema.metadata or {})[KEY]))
         values = {name: table.column(name).to_pylist() for name in COLUMNS}
-    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())[:120]
         raise CorruptionError(
             f"{path}: not a usable score file ({reason}); delete it and run `tadsr evaluate` again"
         ) from error
+    if not all(map(is_plain_name, {*values["image"], *meta.get("pixels", ())})):
+        raise CorruptionError(f"{path}: names images that could lie in other folders; delete it")
     frame = pd.DataFrame(values, columns=list(COLUMNS)).astype({"value": "float64"})
     return frame, meta
 

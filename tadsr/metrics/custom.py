@@ -23,6 +23,7 @@ from torch import nn
 
 from tadsr.config.metrics import KIND, MetricSpec
 from tadsr.config.plugins import load_class
+from tadsr.errors import ConfigError
 
 
 class OwnMetric(Protocol):
@@ -89,6 +90,11 @@ def load_own(spec: MetricSpec, device: torch.device) -> OwnNetwork:
     metric: OwnMetric = load_class(
         file, spec.digest, "Metric", spec.options, kind=KIND, docs="docs/metrics.md"
     )
+    if not callable(metric):
+        raise ConfigError(
+            f"{file}: class 'Metric' cannot be called; define __call__(self, sr, hr) "
+            "(docs/metrics.md has an example)"
+        )
     for part in _modules_of(metric):
         part.to(device).eval().requires_grad_(False)
     return OwnNetwork(metric, _imported(Path(file).expanduser()))

@@ -8,7 +8,8 @@ from __future__ import annotations
 import pickle
 import re
 import warnings
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -27,6 +28,10 @@ Weights = Literal["auto", "raw", "ema"]
 
 RAW = ("state_dict", "params", "model")
 AVERAGED = ("ema", "ema_state_dict", "state_dict_ema", "params_ema", "model_ema")
+MOST_EXPANSION = 4
+"""Times its file's size that a checkpoint may unpack to; tensors stand in it as they are, so
+beyond tied weights there is nothing to unpack."""
+SMALL = 2**20
 DERIVED = (".relative_position_index", ".attn_mask")
 """Ends of keys that hold what follows from the sizes; averages of parameters lack them."""
 
@@ -100,7 +105,10 @@ def read_content(path: Path) -> Any:
             return load_file(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on pickle protocols; what follows is judged by us
-            return torch.load(path, map_location="cpu", weights_only=True)
+            _refuse_bomb(path, _unpacked(path))
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        _refuse_bomb(path, sum(_bytes_of(content)))
+        return content
     except FileNotFoundError as error:
         raise TadsrError(f"{path}: no such file; check the path") from error
     except IsADirectoryError as error:
@@ -109,12 +117,49 @@ def read_content(path: Path) -> Any:
         raise TadsrError(f"{path}: may not be read; check its permissions") from error
     except pickle.UnpicklingError as error:
         raise TadsrError(f"{path}: {_refusal(str(error))}") from error
-    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except (
+        SafetensorError,
+        RuntimeError,
+        EOFError,
+        OSError,
+        ValueError,
+        KeyError,
+        zipfile.BadZipFile,
+    ) as error:
         reason, size = _first_sentence(str(error)), path.stat().st_size
         raise TadsrError(
             f"{path}: truncated, damaged or no checkpoint ({reason}; the file has {size:,} bytes); "
             "download it again and compare its size"
         ) from error
+
+
+def _unpacked(path: Path) -> int:
+    """Bytes that the entries of a zip file say they unpack to; 0 for another file."""
+    if not zipfile.is_zipfile(path):
+        return 0
+    with zipfile.ZipFile(path) as archive:
+        return sum(entry.file_size for entry in archive.infolist())
+
+
+def _bytes_of(content: Any) -> Iterator[int]:
+    """Bytes of each tensor in nested containers, as it would be written out in full.
+
+    A file of some bytes may hold a view that repeats a single number a billion times.
+    """
+    if isinstance(content, Tensor):
+        yield content.numel() * content.element_size()
+    elif isinstance(content, Mapping | list | tuple):
+        for value in content.values() if isinstance(content, Mapping) else content:
+            yield from _bytes_of(value)
+
+
+def _refuse_bomb(path: Path, size: int) -> None:
+    allowed = MOST_EXPANSION * path.stat().st_size + SMALL
+    if size > allowed:
+        raise TadsrError(
+            f"{path}: {path.stat().st_size:,} bytes that unpack to {size:,} are refused; "
+            "get the checkpoint from its authors, or save its tensors alone where you trust it"
+        )
 
 
 def _refusal(message: str) -> str:

@@ -55,13 +55,12 @@ def open_command(results: Path | str = "results") -> str:
     uri = tracking_uri(results)
     if is_server(uri):
         return without_password(uri)
+    program = f"{shlex.quote(_program())} ui --host 127.0.0.1 --port {PORT}"
     if os.environ.get(ENVIRONMENT, "").strip():
-        # By name, because a database's address may hold a password.
-        store = f'"${ENVIRONMENT}"'
-    else:
-        store = shlex.quote(f"sqlite:///{_from_here(database_path(results)).as_posix()}")
-    program = shlex.quote(_program())
-    return f"{program} ui --host 127.0.0.1 --port {PORT} --backend-store-uri {store}"
+        # A database's address may hold a password: not on the screen, nor in the list of processes.
+        return f'MLFLOW_BACKEND_STORE_URI="${ENVIRONMENT}" {program}'
+    store = shlex.quote(f"sqlite:///{_from_here(database_path(results)).as_posix()}")
+    return f"{program} --backend-store-uri {store}"
 
 
 def without_password(uri: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -168,10 +169,17 @@ def _plain_cell(cell: Cell) -> str:
     return f"{mark}{cell.text}{interval}{cell.marks}"
 
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""How text begins that spreadsheets calculate."""
+NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?")
+
+
 def _csv_value(cell: Cell) -> str:
     if cell.value is not None:
         return repr(cell.value)
-    return "" if cell.text == GAP else cell.text
+    text = "" if cell.text == GAP else cell.text
+    # A spreadsheet would take it for a formula, and names may come from outside.
+    return f"'{text}" if text.startswith(FORMULA) and not NUMBER.fullmatch(text) else text
 
 
 def _pipes(parts: Iterable[str]) -> str:

@@ -226,6 +226,7 @@ def test_a_file_that_changes_under_a_running_experiment_is_refused(tmp_path: Pat
         ("import nothing_of_this_name", "cannot be imported .ModuleNotFoundError"),
         ("class Metric:\n    def __init__(self): 1 / 0", "fails .ZeroDivisionError"),
         ("class Metric:\n    class Config: pass", "no settings class"),
+        ("class Metric: pass", "cannot be called"),
     ],
 )
 def test_mistakes_in_a_file_are_one_line(tmp_path: Path, text: str, message: str) -> None:

@@ -54,7 +54,8 @@ def test_open_command_shows_no_password(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://user:secret@host:5000/x")
     assert open_command() == "https://host:5000/x"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://user:secret@host/x")
-    assert open_command().endswith('--backend-store-uri "$MLFLOW_TRACKING_URI"')
+    assert open_command().startswith('MLFLOW_BACKEND_STORE_URI="$MLFLOW_TRACKING_URI" ')
+    assert "--backend-store-uri" not in open_command()  # which `ps` shows to everybody
 
 
 def test_mlflow_is_not_imported_to_say_where_it_is() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -23,21 +24,30 @@ NAMES = [
     "../up", "/etc/passwd", "a/b", "..", ".", "a;touch pwned", "$(touch pwned)", "`touch pwned`",
     "a b", "a\nb", "a\n", "-rf", "a" * 65, "", "A", "ä", "a\x00b", "<script>", "a|b", "*", "~root",
 ]  # fmt: skip
+SEARCH = {"space": {"student.losses.adversarial.weight": {"kind": "float", "low": 0.1, "high": 1}},
+          "objectives": [{"metric": "psnr"}], "budget": {"trials": 3}}  # fmt: skip
 PLACES = {
     "the experiment": lambda name: {"name": name},
     "a variant": lambda name: {"variants": {name: {}, "full": {}}},
-    "a test set": lambda name: {"data": {"test": {name: {"kind": "photos", "split": "test"}}}},
+    "a test set": lambda name: {"primary": [], "data": {"test": {name: {
+        "kind": "photos", "split": "test", "degradation": "bicubic"}}}},
     "a pipeline": lambda name: {"evaluation": {"pipelines": {name: "x"}, "models": [name]}},
     "a checkpoint": lambda name: {"evaluation": {"checkpoints": {name: "x"}, "models": [name]}},
     "images": lambda name: {"evaluation": {"images": {name: "x"}, "models": [name]}},
     "the reference": lambda name: {"reference": name},
+    "a search": lambda name: {"sweeps": {name: SEARCH}},
+    "a reference of a search": lambda name: {"sweeps": {"x": {
+        **SEARCH, "references": {name: {"student.losses.adversarial.weight": 0}}}}},
+    "a metric": lambda name: {"primary": [], "evaluation": {"metrics": [
+        {"id": name, "pyiqa": "dists", "needs_reference": True, "higher_is_better": False}]}},
+    "a loss": lambda name: {"student": {"losses": {"custom": {name: {"file": __file__}}}}},
 }  # fmt: skip
 
 
 def experiment_with(tmp_path: Path, changes: dict[str, object]) -> Path:
     values = yaml.safe_load(MINI.read_text())
     for key, value in changes.items():
-        values[key] = {**values[key], **value} if isinstance(value, dict) else value
+        values[key] = {**values.get(key, {}), **value} if isinstance(value, dict) else value
     path = tmp_path / "mini.yaml"
     path.write_text(yaml.safe_dump(values, allow_unicode=True))
     return path
@@ -51,6 +61,29 @@ def test_names_that_could_leave_the_folder_or_reach_a_shell_are_refused(
     with pytest.raises(ConfigError) as caught:
         Experiment.load(experiment_with(tmp_path, PLACES[place](name)))
     assert len(str(caught.value)) < 2000
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_these_places_take_a_good_name(tmp_path: Path, place: str) -> None:
+    """So that the test above is about names."""
+    name = "full" if place == "the reference" else "good-name_1"
+    Experiment.load(experiment_with(tmp_path, PLACES[place](name)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_labels_of_a_grid_become_names_that_are_safe_or_are_refused(
+    tmp_path: Path, name: str
+) -> None:
+    """Variants, and so folders, are called after what is written there."""
+    axis = {name: 0.5, "other": 0.1}
+    changes = {"grid": {"axes": {"student.losses.adversarial.weight": axis}}}
+    try:
+        found = Experiment.load(experiment_with(tmp_path, changes)).variants
+    except ConfigError as error:
+        assert len(str(error)) < 2000
+    else:
+        assert all(re.fullmatch(r"[a-z0-9][a-z0-9_-]{,63}", variant) for variant in found)
+        assert len(found) > 2
 
 
 def test_aliases_that_stand_for_billions_are_refused(tmp_path: Path) -> None:
