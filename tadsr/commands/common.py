@@ -26,6 +26,7 @@ from tadsr.files import write_json, write_text
 from tadsr.plan import Job, Plan
 from tadsr.plan.jobs import COMPUTING
 from tadsr.plan.receipts import write_receipt
+from tadsr.plan.times import settle_inputs
 from tadsr.runs import Progress, team
 from tadsr.runs.devices import devices
 from tadsr.runs.pre_emption import wait_to_be_ended
@@ -132,6 +133,7 @@ def job_context(plan: Plan, job: Job) -> Iterator[JobContext]:
     finally:
         progress.path.unlink(missing_ok=True)
     write_receipt(plan, job.id, context.cells, context.versions)
+    settle_inputs(plan, job)
     wall = started + time.monotonic() - begun
     timing = {"seconds": round(wall, 2), "startup": round(context.startup or started, 2)}
     write_json(plan.timing(job.id), timing)

@@ -46,6 +46,18 @@ def settle_times(plan: Plan) -> None:
                 latest[job.id] = max(wanted, latest.get(job.id, 0))
 
 
+def settle_inputs(plan: Plan, job: Job) -> None:
+    """Let no input of a job that has just ended be younger than what it wrote.
+
+    It is where the clock was set back between the two; Snakemake would call the job failed. The
+    time is that of the file itself: the clock of a file server may differ from ours.
+    """
+    written = plan.output(job.id).stat().st_mtime_ns
+    for path in map(plan.output, job.inputs):
+        if path.is_file() and path.stat().st_mtime_ns > written:
+            os.utime(path, ns=(written, written))
+
+
 def _outputs(plan: Plan, job: Job) -> list[Path]:
     """What Snakemake looks at; of a folder a file in it that Snakemake made, or else itself."""
     if job.stage != "report":

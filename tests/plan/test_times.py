@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tadsr.plan import Plan
-from tadsr.plan.times import is_new, settle_times, stamps
+from tadsr.plan.times import is_new, settle_inputs, settle_times, stamps
 from tests.plan.made_up import finish_all, mini
 
 DAY = 86400
@@ -70,3 +70,19 @@ def test_a_job_that_is_to_be_done_is_no_hindrance(plan: Plan) -> None:
     settle_times(plan)
     assert plan.receipt("teacher").stat().st_mtime <= time.time()
     assert not plan.receipt("student/full").exists()
+
+
+def test_inputs_of_a_job_are_not_younger_than_what_it_wrote(plan: Plan) -> None:
+    """As after a clock that was set back by a day while the job ran."""
+    student, teacher = plan.jobs["student/full"], plan.receipt("teacher")
+    for name in plan.jobs:
+        os.utime(plan.receipt(name), (time.time() + DAY,) * 2)
+    os.utime(plan.receipt(student.id), None)
+    settle_inputs(plan, student)
+    written = plan.receipt(student.id).stat().st_mtime_ns
+    assert all(plan.output(name).stat().st_mtime_ns == written for name in student.inputs)
+    assert teacher.stat().st_mtime > time.time()  # not its input: `settle_times` sees to it
+    os.utime(plan.receipt(student.id), (time.time() + 2 * DAY,) * 2)
+    before = stamps(plan)
+    settle_inputs(plan, student)
+    assert stamps(plan) == before
