@@ -7,7 +7,11 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 from tests.conftest import REPOSITORY
 
@@ -92,3 +96,22 @@ class Workplace:
 
 def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
     return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """Nobody may write to `folder` or below: root by a mount, others by their rights."""
+    if os.getuid():
+        folders = [folder, *(path for path in folder.rglob("*") if path.is_dir())]
+        for path in folders:
+            path.chmod(0o555)
+        yield
+        for path in folders:
+            path.chmod(0o755)
+        return
+    for options in (["--bind", str(folder)], ["-o", "remount,ro,bind"]):
+        done = subprocess.run(["mount", *options, str(folder)], capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"nothing can be mounted here ({done.stderr.strip()})")
+    yield
+    subprocess.run(["umount", str(folder)], check=True)
