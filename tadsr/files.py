@@ -71,6 +71,9 @@ def _temporary(path: Path, *, is_folder: bool = False) -> Iterator[Path]:
     """A new file or folder beside `path`, locked by us, and gone in the end."""
     path.parent.mkdir(parents=True, exist_ok=True)
     prefix = f"{TEMPORARY_PREFIX}{path.stem[:40]}-"
+    if is_folder:  # these are few, so that looking for what the dead left costs nothing
+        for old in (p for p in path.parent.iterdir() if p.name.startswith(prefix)):
+            _remove_dead(old)
     while True:
         if is_folder:
             name = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
@@ -122,12 +125,19 @@ def remove_leftovers(folder: Path | str, *, shared: bool = False) -> None:
     write is locked by them, and stays. No clock is asked, so none can mislead.
     """
     for path in leftovers(folder):
-        if not shared:
+        if shared:
+            _remove_dead(path)
+        else:
             _remove(path)
-        elif (handle := _open(path)) is not None:
-            if _locks(handle):
-                _remove(path)
-            os.close(handle)
+
+
+def _remove_dead(path: Path) -> None:
+    """Delete a temporary file unless its writer lives, or nobody can tell."""
+    handle = _open(path)
+    if handle is not None:
+        if _locks(handle):
+            _remove(path)
+        os.close(handle)
 
 
 def _open(path: Path) -> int | None:

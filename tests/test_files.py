@@ -116,6 +116,18 @@ def test_libraries_write_to_the_very_file_that_is_locked(
     assert seen == [(True, [])]
 
 
+def test_the_next_writer_of_a_folder_removes_what_a_dead_one_left(tmp_path: Path) -> None:
+    target = tmp_path / "model"
+    other = tmp_path / ".tmp-paper-1"
+    for path in (tmp_path / ".tmp-model-1", other):
+        path.mkdir()
+        (path / "half").touch()
+    with atomic_folder(target) as first, atomic_folder(target, replace=True) as second:
+        assert first.is_dir() and second.is_dir()
+        assert len(list(leftovers(tmp_path))) == 3
+    assert list(leftovers(tmp_path)) == [other]
+
+
 def test_a_folder_is_whole_or_absent_and_takes_the_place_of_another_only_if_told(
     tmp_path: Path,
 ) -> None:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import sqlite3
-import tempfile
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from tadsr.errors import writing
 from tadsr.files import atomic_path
 from tadsr.publish.location import artifact_location, database_path
 
@@ -30,25 +27,21 @@ def create_database(path: Path) -> None:
     """Make a database with MLflow's current tables, as `mlflow db upgrade` does.
 
     MLflow would make the tables on first use, but a process killed meanwhile, or two at once,
-    leave a file that stays broken. Here the file appears when it is complete. It is made where
-    SQLite has the file for itself: its locks and ours would meet on NFS.
+    leave a file that stays broken. Here the file appears when it is complete. In a folder of its
+    own, SQLite has it for itself: its locks and ours on one file would meet on NFS.
     """
     import sqlalchemy
     from mlflow.store.db import utils
 
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    with tempfile.TemporaryDirectory(prefix="tadsr-database-") as scratch:
-        made = Path(scratch) / "mlflow.db"
-        with writing(made):
-            engine = sqlalchemy.create_engine(f"sqlite:///{made.as_posix()}")
-            sqlalchemy.event.listen(engine, "connect", _without_syncing)
-            try:
-                utils._initialize_tables(engine)
-            finally:
-                engine.dispose()
-        with atomic_path(path) as temporary:
-            shutil.copyfile(made, temporary)
+    with atomic_path(path, within_folder=True) as temporary:
+        engine = sqlalchemy.create_engine(f"sqlite:///{temporary.absolute().as_posix()}")
+        sqlalchemy.event.listen(engine, "connect", _without_syncing)
+        try:
+            utils._initialize_tables(engine)
+        finally:
+            engine.dispose()
 
 
 def _without_syncing(connection: Any, _: Any) -> None:
