@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,19 +29,30 @@ class Taken:
 
 
 def take(command: Sequence[str | Path], log: Path, folder: Path,
-         variables: Mapping[str, str] | None = None) -> Taken:  # fmt: skip
-    """Run a command in `folder` to its end; what it prints goes to `log`."""
+         variables: Mapping[str, str] | None = None,
+         started: Callable[[int], None] = lambda pid: None) -> Taken:  # fmt: skip
+    """Run a command in `folder` to its end; what it prints goes to `log`.
+
+    `started` is told the number of its process.
+    """
     begun = time.perf_counter()
     with log.open("w") as stream:
         process = subprocess.Popen(
             [str(part) for part in command], stdout=stream, stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL, cwd=folder, env={**os.environ, **(variables or {})},
         )  # fmt: skip
+        started(process.pid)
         _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     unit = 2**20 if sys.platform == "darwin" else 2**10
     return Taken(time.perf_counter() - begun, usage.ru_utime + usage.ru_stime,
                  usage.ru_maxrss / unit, process.returncode)  # fmt: skip
+
+
+def cpu_of(pid: int) -> float:
+    """CPU seconds of a process so far (Linux alone)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def check(name: str, taken: Taken, log: Path, *, seconds: float | None = None,

@@ -8,7 +8,8 @@ of four test sets, two pictures each) are compared, and published twice by `tads
 its end, and once killed with SIGKILL when half of the runs are whole, and then done again. Printed:
 seconds a run for the first and the last hundred, as the database tells them, memory, and whether
 both databases show the same (tests/publish/shown.py, which downloads every artefact), with no run
-twice and none in the trash that the other lacks. Last, a publish that finds nothing to do.
+twice and none in the trash that the other lacks. Last, a publish that finds nothing to do. Linux
+alone.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
-from benchmarks.measured import Taken, check, take
+from benchmarks.measured import Taken, check, cpu_of, take
 from benchmarks.report_scale import EXPERIMENT, REPOSITORY
 
 GIB = 2.0
@@ -74,11 +77,12 @@ class Bench:
     def publish(self, database: str, runs: int) -> None:
         """To its end, with the time that the first and last hundred of `runs` runs took."""
         with Watch(self.folder / f"{database}.db") as watch:
-            taken = self.python(f"tadsr publish, {runs} runs ({database})", *PUBLISH,
-                                database=database, gib=GIB)  # fmt: skip
-        first, last = watch.rates(PART)
-        print(f"  {taken.cpu / runs:.3f} s of CPU a run; by the clock {first:.3f} s in the first "
-              f"{PART}, {last:.3f} s in the last: {last / first:.2f} times")  # fmt: skip
+            self.python(f"tadsr publish, {runs} runs ({database})", *PUBLISH, database=database,
+                        gib=GIB, started=watch.follow)  # fmt: skip
+        for what, place in (("CPU", 2), ("the clock", 0)):
+            first, last = watch.rates(PART, place)
+            print(f"  by {what}: {first:.3f} s a run in the first {PART}, {last:.3f} s in the "
+                  f"last: {last / first:.2f} times")  # fmt: skip
 
     def kill(self, database: str, after: int) -> int:
         """Publish until so many runs are whole, and kill; returns how many were."""
@@ -95,10 +99,12 @@ class Bench:
         return count(path)
 
     def python(self, name: str, *arguments: str, database: str = "plain",
-               gib: float | None = None) -> Taken:  # fmt: skip
+               gib: float | None = None,
+               started: Callable[[int], None] = lambda pid: None) -> Taken:  # fmt: skip
         """A run of Python, printed."""
         log = self.folder / "log"
-        taken = take([sys.executable, *arguments], log, self.folder, self.variables(database))
+        taken = take([sys.executable, *arguments], log, self.folder, self.variables(database),
+                     started)  # fmt: skip
         self.missed |= not check(name, taken, log, gib=gib)
         return taken
 
@@ -128,15 +134,22 @@ class Watch(threading.Thread):
         super().__init__(daemon=True)
         self.database = database
         self.begun = count(database)
-        self.seen: list[tuple[float, int]] = []
+        self.pid = 0
+        self.seen: list[tuple[float, int, float]] = []
+        """Seconds by the clock, whole runs, CPU seconds of the process."""
         self.over = threading.Event()
+
+    def follow(self, pid: int) -> None:
+        """Watch this process."""
+        self.pid = pid
 
     def run(self) -> None:
         """Look ten times a second."""
         while not self.over.wait(0.1):
             now = count(self.database)
-            if not self.seen or now > self.seen[-1][1]:
-                self.seen.append((time.monotonic(), now))
+            with suppress(FileNotFoundError, ProcessLookupError):  # it ended
+                if now > (self.seen[-1][1] if self.seen else self.begun):
+                    self.seen.append((time.monotonic(), now, cpu_of(self.pid)))
 
     def __enter__(self) -> Watch:
         self.start()
@@ -146,17 +159,15 @@ class Watch(threading.Thread):
         self.over.set()
         self.join()
 
-    def rates(self, part: int) -> tuple[float, float]:
+    def rates(self, part: int, place: int) -> tuple[float, float]:
         """Seconds a run at the beginning and at the end, without the start of the process."""
-        news = [entry for entry in self.seen if entry[1] > self.begun]
-        first = [entry for entry in news if entry[1] <= self.begun + part]
-        last = [entry for entry in news if entry[1] >= news[-1][1] - part]
-        return _rate(first), _rate(last)
+        first = [entry for entry in self.seen if entry[1] <= self.begun + part]
+        last = [entry for entry in self.seen if entry[1] >= self.seen[-1][1] - part]
+        return _rate(first, place), _rate(last, place)
 
 
-def _rate(seen: list[tuple[float, int]]) -> float:
-    (begun, few), (ended, many) = seen[0], seen[-1]
-    return (ended - begun) / max(many - few, 1)
+def _rate(seen: list[tuple[float, int, float]], place: int) -> float:
+    return (seen[-1][place] - seen[0][place]) / max(seen[-1][1] - seen[0][1], 1)
 
 
 if __name__ == "__main__":
