@@ -11,6 +11,7 @@ from tadsr.errors import ConfigError, TadsrError, listed
 
 if TYPE_CHECKING:
     from tadsr.commands.merge_sources import Merge, Source
+    from tadsr.config import Experiment
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,11 +62,26 @@ def plan_merge(folders: Sequence[str]) -> Merge:
     for source in sources:
         for name in sorted(source.audit.whole):
             runs.setdefault(name, source)
-        for model in dict.fromkeys(name for name, _ in source.audit.scored):
+    left_out = _of_open_searches(experiment, runs)
+    for source in sources:
+        scored = dict.fromkeys(name for name, _ in source.audit.scored)
+        for model in [name for name in scored if name not in left_out]:
             best = evaluations.setdefault(model, source)
             if _sets(source, model) > _sets(best, model):
                 evaluations[model] = source
     return Merge(sources, experiment, runs, evaluations, [*_remarks(sources, evaluations)])
+
+
+def _of_open_searches(experiment: Experiment, runs: dict[str, Source]) -> set[str]:
+    """Students whose search is not finished in any folder; they are taken out of `runs`.
+
+    They were trained with what it had found before, and it may yet find something else.
+    """
+    found = {cell.name for cell in experiment.cells()
+             if cell.pick and f"sweeps/{cell.pick.sweep}" not in runs}  # fmt: skip
+    for name in found:
+        runs.pop(f"students/{name}", None)
+    return found
 
 
 def _sets(source: Source, model: str) -> int:
@@ -118,6 +134,10 @@ def say(merge: Merge, out: Path) -> None:
               f"scores of {models} models")  # fmt: skip
     for remark in merge.remarks:
         print(f"note: {remark}")
+    for name in merge.experiment.sweeps:
+        if f"sweeps/{name}" not in merge.runs:
+            print(f"note: search {name} is finished in none of them: it is left out, with the "
+                  "students of what it found")  # fmt: skip
     cells = [cell.name for cell in merge.experiment.cells()]
     holes = [name for name in cells if f"students/{name}" not in merge.runs]
     unscored = [name for name in cells if name not in merge.evaluations and name not in holes]

@@ -10,10 +10,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tadsr.commands.verify_audit import Audit, Progress
+from tadsr.commands.verify_audit import Audit, Progress, pick_name
 from tadsr.commands.verify_receipts import differences, read_receipts
 from tadsr.commands.verify_runs import check_data, check_students, check_targets, check_teacher
 from tadsr.commands.verify_scores import check_scores
+from tadsr.commands.verify_sweeps import check_sweeps
 from tadsr.config import Experiment
 from tadsr.config.loading import freeze
 from tadsr.errors import ConfigError, TadsrError, listed
@@ -23,8 +24,10 @@ from tadsr.metrics.card import MetricCard, same_identity
 from tadsr.plan import Plan
 from tadsr.runs.folder import read_card
 
-MAY_DIFFER = ("seeds", "variants.*", "execution.*", "data.*.path")
+MAY_DIFFER = ("seeds", "variants.*", "sweeps.*", "execution.*", "data.*.path")
 """Settings that machines may have for themselves; of data sets the content is compared."""
+BY_NAME = ("variants", "sweeps")
+"""Sections of which all entries are taken; those of one name must be equal."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,8 @@ def read_source(folder: str, progress: Progress) -> Source:
             "out of this folder; put what is meant in its place"
         )
     read_receipts(audit)
-    for check in (check_data, check_teacher, check_targets, check_students, check_scores):
+    for check in (check_data, check_teacher, check_targets, check_sweeps, check_students,
+                  check_scores):  # fmt: skip
         check(audit)
     damaged = [f.text for f in audit.findings if f.word == "wrong" or _is_torn(f.word, f.path)]
     if damaged:
@@ -108,17 +112,11 @@ def _is_torn(word: str, path: str) -> bool:
 
 
 def merged_settings(sources: Sequence[Source]) -> Experiment:
-    """The experiment with all seeds and variants.
+    """The experiment with all seeds, variants and searches.
 
     Raises:
         TadsrError: other settings differ, all named.
     """
-    for source in sources:
-        if source.plan.experiment.sweeps:
-            raise TadsrError(
-                f"{source.label}: an experiment with searches (sweeps) cannot be merged: the "
-                "trials of a search belong to one study; run it in one results folder"
-            )
     first = freeze(sources[0].plan.experiment)
     problems = []
     for source in sources[1:]:
@@ -126,15 +124,22 @@ def merged_settings(sources: Sequence[Source]) -> Experiment:
         for key, (one, other) in differences(first, settings).items():
             if not any(fnmatch(key, pattern) for pattern in MAY_DIFFER):
                 problems.append(f"{key} is {one} in {sources[0].label}, {other} in {source.label}")
-        for name, variant in settings["variants"].items():
-            known = first["variants"].setdefault(name, variant)
-            for key, (one, other) in differences(known["delta"], variant["delta"]).items():
-                problems.append(f"variants.{name}: {key or 'delta'} is {one} in "
-                                f"{sources[0].label}, {other} in {source.label}")  # fmt: skip
+        for section in BY_NAME:
+            for name, entry in settings[section].items():
+                known = first[section].setdefault(name, entry)
+                for key, (one, other) in differences(_made(known), _made(entry)).items():
+                    at = key.removeprefix("delta.")
+                    problems.append(f"{section}.{name}: {at} is {one} in {sources[0].label}, "
+                                    f"{other} in {source.label}")  # fmt: skip
         first["seeds"] = sorted({*first["seeds"], *settings["seeds"]})
     if problems:
         raise TadsrError(f"these are different experiments: {listed(problems)}")
     return Experiment.model_validate_json(json.dumps(first))
+
+
+def _made(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a variant, or of a search, decides what comes out."""
+    return {key: value for key, value in entry.items() if key not in ("description", "workers")}
 
 
 def disagreements(sources: Sequence[Source]) -> Iterator[str]:
@@ -149,6 +154,10 @@ def disagreements(sources: Sequence[Source]) -> Iterator[str]:
                     f"{source.audit.contents[run][:12]} in {source.label}{_advice(run)}"
                 )
     contents = {run: source.audit.contents[run] for run, source in first.items()}
+    for run, source in first.items():
+        if run.startswith("sweeps/"):
+            picks = source.audit.contents.items()
+            contents |= {name: value for name, value in picks if name.startswith(f"{run} ")}
     for run, source in first.items():
         yield from _foreign_parents(run, source, contents)
     for run in ("data/train", "data/val", "teacher"):
@@ -169,6 +178,9 @@ def _advice(run: str) -> str:
         "data": ": they learned from, or were measured on, other images",
         "targets": ": the same teacher's answers came out differently; copy targets/ from one "
                    "machine to the others before their students",
+        "sweeps": ": the same search was done twice and came out differently; copy sweeps/ from "
+                  "one machine to the others before their students, or leave it out of the others "
+                  "(--set sweeps=[])",
         "students": ": the same cell was trained twice and came out differently; delete it on one "
                     "machine, with its evaluations",
     }[kind]  # fmt: skip
@@ -181,6 +193,11 @@ def _foreign_parents(run: str, source: Source, contents: Mapping[str, str]) -> I
     cells = {f"students/{cell.name}": cell for cell in source.plan.experiment.cells()}
     if run in cells:
         names["targets"] = f"targets/{source.plan.pool(cells[run]).name}"
+        if pick := cells[run].pick:
+            names["pick"] = pick_name(pick)
+    elif run.startswith("sweeps/"):
+        cell = source.plan.experiment.search_cell(run.removeprefix("sweeps/"))
+        names["targets"] = f"targets/{source.plan.pool(cell).name}"
     for name, parent in names.items():
         if name in upstream and upstream[name] != contents.get(parent, upstream[name]):
             yield (

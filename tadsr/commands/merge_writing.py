@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,10 @@ from tadsr.files import atomic_folder, link_tree, with_checksum, write_json
 from tadsr.plan import Plan
 from tadsr.plan.receipts import write_receipt
 from tadsr.runs.folder import read_card
+from tadsr.sweeps import SEARCH_JOURNAL
+
+OF_A_SEARCH = (SEARCH_JOURNAL, "*.lock", "workers")
+"""What processes of a search write in place."""
 
 
 def write_merge(merge: Merge, out: Path) -> None:
@@ -33,7 +38,11 @@ def _fill(merge: Merge, root: Path) -> None:
     write_json(root / "experiment.json", freeze(merge.experiment), sort_keys=False)
     plan = Plan.load(root / "experiment.json")
     for run, source in merge.runs.items():
-        link_tree(source.plan.root / run, root / run, without=("state",))
+        unshared = OF_A_SEARCH if run.startswith("sweeps/") else ()
+        link_tree(source.plan.root / run, root / run, without=("state", *unshared))
+        journal = source.plan.root / run / SEARCH_JOURNAL
+        if unshared and journal.is_file():  # appended to in place, so no link may share it
+            shutil.copy2(journal, root / run / SEARCH_JOURNAL)
     for model, source in merge.evaluations.items():
         link_tree(source.plan.evaluation(model), plan.evaluation(model), without=(JOURNAL,))
         for path in plan.evaluation(model).glob("*.parquet"):

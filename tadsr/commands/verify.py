@@ -41,6 +41,7 @@ def verify(args: argparse.Namespace) -> Audit:
     from tadsr.commands import verify_rendering as rendering
     from tadsr.commands import verify_runs as runs
     from tadsr.commands.verify_scores import check_scores
+    from tadsr.commands.verify_sweeps import check_sweeps
 
     plan = load_plan(args)
     audit = receipts.check_experiment(plan)
@@ -51,7 +52,7 @@ def verify(args: argparse.Namespace) -> Audit:
                   "may be told wrongly")  # fmt: skip
     audit.check_links()
     receipts.read_receipts(audit)
-    for check in (runs.check_data, runs.check_teacher, runs.check_targets, runs.check_sweeps,
+    for check in (runs.check_data, runs.check_teacher, runs.check_targets, check_sweeps,
                   runs.check_students,
                   check_scores, rendering.check_comparison, rendering.check_report,
                   rendering.check_paper,

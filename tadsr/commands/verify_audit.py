@@ -11,6 +11,7 @@ from os import cpu_count
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tadsr.config.sweep import Pick
 from tadsr.errors import TadsrError
 from tadsr.files import checksum_holds, read_json
 from tadsr.plan import Plan
@@ -20,6 +21,12 @@ FAILURES = ("wrong", "missing", "outdated")
 settings, or from other things, than those of now."""
 REMARKS = ("unchecked", "unknown")
 """unchecked: cannot be told here. unknown: a file that no digest tells of."""
+
+
+def pick_name(pick: Pick) -> str:
+    """How `Audit.contents` calls the settings that a search picked."""
+    return f"sweeps/{pick.sweep} {pick.which}"
+
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tadsr.commands.verify_audit import Audit
+from tadsr.commands.verify_audit import Audit, pick_name
 from tadsr.data.manifest import Stored, dataset_content, stored_images
 from tadsr.errors import TadsrError
 from tadsr.files import digest_json, is_within, sha256_file
 from tadsr.plan import recipes
-from tadsr.plan.artefacts import model_content, pool_content, sweep_content
+from tadsr.plan.artefacts import model_content, pool_content
 from tadsr.runs.folder import CARD, FINISHED, run_files
 from tadsr.weights import Missing, file_digest, status
 
@@ -88,19 +88,6 @@ def check_targets(audit: Audit) -> None:
             audit.count("targets", "pool")
 
 
-def check_sweeps(audit: Audit) -> None:
-    """The results of each search against the receipt; its trials are not looked at."""
-    for name in audit.plan.experiment.sweeps:
-        receipt = audit.receipts.get(f"sweep/{name}", {"cells": {}})
-        noted = receipt["cells"].get(f"{name}@results", {}).get("content")
-        folder = audit.plan.sweep(name)
-        audit.count("sweep", "search")
-        if not folder.is_dir():
-            audit.add("missing", "sweep", folder, "no search", remedy=AGAIN)
-        elif noted and sweep_content(folder) != noted:
-            audit.add("wrong", "sweep", folder, sweep_content(folder), expected=noted, remedy=AGAIN)
-
-
 def check_students(audit: Audit) -> None:
     """Each student's card and model, and that teacher and pool are those of now."""
     cells = audit.plan.experiment.cells()
@@ -109,6 +96,8 @@ def check_students(audit: Audit) -> None:
         pool = recipes.pool_name(audit.plan.experiment, cell.targets)
         upstream = {"teacher": audit.contents.get("teacher"),
                     "targets": audit.contents.get(f"targets/{pool}")}  # fmt: skip
+        if cell.pick:
+            upstream["pick"] = audit.contents.get(pick_name(cell.pick))
         check_run(audit, "student", f"students/{cell.name}", model_content, upstream)
         audit.count("student", "model")
 
@@ -131,7 +120,7 @@ def check_run(
         audit.add("missing", stage, run, "no finished run", remedy=AGAIN)
         return False
     card = audit.read_sealed(stage, folder / CARD, remedy)
-    if card is None or not _is_consistent(audit, stage, run, card, remedy):
+    if card is None or not is_consistent(audit, stage, run, card, remedy):
         return False
     if card["recipe_digest"] != audit.plan.recipe_digest(run):
         audit.add("outdated", stage, run, f"recipe {card['recipe_digest'][:12]}",
@@ -143,13 +132,13 @@ def check_run(
     audit.contents[run] = card["content"]
     if card["status"] == "diverged":
         audit.diverged.add(run)
-    of_now = _is_of_now(audit, stage, run, card, upstream)
+    of_now = is_of_now(audit, stage, run, card, upstream)
     if _is_whole(audit, stage, folder, card, content) and of_now:
         audit.whole.add(run)
     return run in audit.whole
 
 
-def _is_consistent(audit: Audit, stage: str, run: str, card: dict[str, Any], remedy: str) -> bool:
+def is_consistent(audit: Audit, stage: str, run: str, card: dict[str, Any], remedy: str) -> bool:
     """Whether a card's digests are those of what it says itself."""
     try:
         recipe = digest_json(card["recipe"])
@@ -164,7 +153,7 @@ def _is_consistent(audit: Audit, stage: str, run: str, card: dict[str, Any], rem
     return agrees
 
 
-def _is_of_now(
+def is_of_now(
     audit: Audit, stage: str, run: str, card: dict[str, Any], upstream: dict[str, str | None]
 ) -> bool:
     """Whether a run was made from the things of now."""

@@ -20,10 +20,11 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from tadsr.errors import ConfigError, CorruptionError, StorageError, TadsrError, writing
 from tadsr.files import process_name
+from tadsr.sweeps import SEARCH_JOURNAL
 
 T = TypeVar("T")
 
-JOURNAL = "journal.log"
+JOURNAL = SEARCH_JOURNAL
 LOST = (StorageInternalError, SQLAlchemyError)
 """What a database that went away makes Optuna raise."""
 

@@ -18,6 +18,7 @@ from tadsr.plan import Plan, recipes
 from tadsr.plan.artefacts import model_content, pool_content
 from tadsr.plan.receipts import content_of, write_receipt
 from tadsr.runs import Run
+from tests.commands.whole_search import make_searches, pick_digest
 from tests.plan.made_up import MINI
 
 SETTINGS = ["evaluation.metrics=[psnr]"]
@@ -70,11 +71,16 @@ def make_trained(plan: Plan) -> None:
     experiment = plan.experiment
     data = {name: content_of(plan, f"data/{name}") for name in ("train", "val")}
     made = {"teacher": made_run(plan, "teacher", recipes.teacher(experiment), data)}
+    for learner in experiment.learners():
+        name = f"targets/{recipes.pool_name(experiment, learner.targets)}"
+        recipe = recipes.pool(experiment, learner.targets)
+        made[name] = made_run(plan, name, recipe, {"teacher": made["teacher"]})
+    make_searches(plan)
     for cell in experiment.cells():
         pool = f"targets/{recipes.pool_name(experiment, cell.targets)}"
-        recipe = recipes.pool(experiment, cell.targets)
-        made[pool] = made_run(plan, pool, recipe, {"teacher": made["teacher"]})
         upstream = {"teacher": made["teacher"], "targets": made[pool]}
+        if cell.pick:
+            upstream["pick"] = pick_digest(plan, cell.pick.sweep, cell.pick.which)
         name = f"students/{cell.name}"
         made[name] = made_run(plan, name, recipes.student(experiment, cell), upstream)
     folders = {"teacher": "{}", "targets": "targets/{}", "student": "students/{}"}
