@@ -13,6 +13,7 @@ from tadsr.compare import UNVERIFIED
 from tadsr.report.content import ReportContent
 from tadsr.report.drawing import style
 from tadsr.report.figures.rank_figures import (
+    MOST_NAMES,
     agreement_data,
     described_agreement,
     described_ranks,
@@ -67,11 +68,28 @@ def test_ranks_are_averages_over_seeds_with_the_diverged_one_last(content: Repor
 def test_diagram_names_each_variant_once(content: ReportContent) -> None:
     panels = rank_data(content)
     with style():
-        figure = draw_ranks(panels)
+        figure = draw_ranks(panels, content.reference)
     for ax in figure.axes:
         words = " ".join(text.get_text() for text in ax.texts).split()
         assert [words.count(name) for name in content.variants] == [1] * len(content.variants)
         assert "critical" in words
+
+
+def test_of_many_variants_the_ends_and_the_reference_are_named(content: ReportContent) -> None:
+    panel, most = rank_data(content)[0], 3 * MOST_NAMES
+    names = tuple(f"v{i}." for i in range(most))
+    ranks = replace(panel.ranks, variants=names, groups=(names[:9],),
+                    ranks=tuple(1.0 + i for i in range(most)))  # fmt: skip
+    for reference, more in (("v0.", 0), (f"v{most // 3}.", 1), (f"v{most // 2}.", 1)):
+        with style():
+            figure = draw_ranks([replace(panel, ranks=ranks)], reference)
+        words = " ".join(text.get_text() for text in figure.axes[0].texts).split()
+        half = MOST_NAMES // 2
+        assert {w for w in words if w in names} == {*names[:half], *names[-half:], reference}
+        assert str(most - MOST_NAMES - more) in words, "how many are not named"
+        figure.canvas.draw()
+        lowest = min(text.get_position()[1] for text in figure.axes[0].texts)
+        assert lowest >= figure.axes[0].get_ylim()[0]
 
 
 def test_unverified_metrics_are_in_no_agreement_and_stamped_in_ranks(

@@ -20,6 +20,8 @@ from tadsr.report.wording import caption, count, number, p_text
 COLUMNS = 3
 LINE = 0.145
 """Inches per name in the diagram of ranks."""
+MOST_NAMES = 40
+"""Variants that are all named in a diagram of ranks; of more, the best and the worst, half each."""
 DARK, LIGHT = "#101418", "#fafbfc"
 """Of numbers in coloured cells, which stay as they are when the page turns dark."""
 
@@ -123,22 +125,37 @@ def _draw_agreement(ax: Axes, panel: AgreementPanel) -> None:
     ax.spines[["left", "bottom"]].set_visible(False)
 
 
-def draw_ranks(panels: Sequence[RankPanel]) -> Figure:
+def draw_ranks(panels: Sequence[RankPanel], reference: str) -> Figure:
     """Critical-difference diagrams (Demsar, 2006), one under the other."""
-    heights = [_height(panel.ranks) for panel in panels]
+    heights = [_height(panel.ranks, reference) for panel in panels]
     figure = new_figure(TWO_COLUMNS, LINE * sum(heights) + 0.35 * len(panels))
     axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
     for panel, ax, height in zip(panels, axes, heights, strict=True):
-        _draw_ranks(ax, panel, height)
+        _draw_ranks(ax, panel, height, reference)
     return figure
 
 
-def _height(ranks: AverageRanks) -> float:
+def named_ranks(ranks: AverageRanks, reference: str) -> tuple[list[int], list[int]]:
+    """Places in `ranks.variants` (best first) that are named on the left and on the right.
+
+    All of them, or the best and the worst, and the reference wherever it is.
+    """
+    every = list(range(len(ranks.variants)))
+    half = math.ceil(len(every) / 2)
+    if len(every) <= MOST_NAMES:
+        return every[:half], every[half:]
+    best, worst = every[: MOST_NAMES // 2], every[-MOST_NAMES // 2 :]
+    own = [i for i in every if ranks.variants[i] == reference and i not in (*best, *worst)]
+    return [*best, *(i for i in own if i < half)], [*(i for i in own if i >= half), *worst]
+
+
+def _height(ranks: AverageRanks, reference: str) -> float:
     """Lines that a diagram takes: ruler, bars of groups, names."""
-    return 4.5 + 0.5 * len(ranks.groups) + math.ceil(len(ranks.variants) / 2)
+    lines = max(len(side) for side in named_ranks(ranks, reference))
+    return 4.5 + 0.5 * len(ranks.groups) + lines
 
 
-def _draw_ranks(ax: Axes, panel: RankPanel, height: float) -> None:
+def _draw_ranks(ax: Axes, panel: RankPanel, height: float, reference: str) -> None:
     ranks = panel.ranks
     most = len(ranks.variants)
     ax.set(xlim=(1 - 0.35 * (most - 1), most + 0.35 * (most - 1)), ylim=(-height + 3.2, 3.2))
@@ -151,15 +168,20 @@ def _draw_ranks(ax: Axes, panel: RankPanel, height: float) -> None:
         ax.plot([min(places) - 0.005 * most, max(places) + 0.005 * most], [y, y], color=INK, lw=2.5,
                 solid_capstyle="butt")  # fmt: skip
     first = -0.5 * len(ranks.groups) - 1
-    half = math.ceil(most / 2)
-    for i, (name, rank) in enumerate(zip(ranks.variants, ranks.ranks, strict=True)):
-        left = i < half
-        y = first - (i if left else most - 1 - i)
-        edge = 1 - 0.04 * (most - 1) if left else most + 0.04 * (most - 1)
-        ax.plot([rank, rank, edge], [0, y, y], color=MUTED, lw=0.6)
-        text = f"{name}  {rank:.1f}" if left else f"{rank:.1f}  {name}"
-        ax.text(edge, y, f"{text} " if left else f" {text}", va="center", fontsize=6.5,
-                ha="right" if left else "left")  # fmt: skip
+    best, worst = named_ranks(ranks, reference)
+    for line, i in enumerate(best):
+        edge, rank = 1 - 0.04 * (most - 1), ranks.ranks[i]
+        ax.plot([rank, rank, edge], [0, first - line, first - line], color=MUTED, lw=0.6)
+        ax.text(edge, first - line, f"{ranks.variants[i]}  {rank:.1f} ", va="center",
+                fontsize=6.5, ha="right")  # fmt: skip
+    for line, i in enumerate(reversed(worst)):
+        edge, rank = most + 0.04 * (most - 1), ranks.ranks[i]
+        ax.plot([rank, rank, edge], [0, first - line, first - line], color=MUTED, lw=0.6)
+        ax.text(edge, first - line, f" {rank:.1f}  {ranks.variants[i]}", va="center",
+                fontsize=6.5, ha="left")  # fmt: skip
+    if nameless := most - len(best) - len(worst):
+        ax.text((1 + most) / 2, 3.2 - height, f"{nameless} variants between are not named",
+                ha="center", va="bottom", fontsize=6.5, color=MUTED)  # fmt: skip
     if panel.unverified:
         stamp(ax, UNVERIFIED)
 
@@ -215,9 +237,11 @@ def rank_figures(content: ReportContent) -> Iterator[ReportFigure]:
             for p in panels
         )
         seeds = count(max(p.ranks.n_seeds for p in panels), "training seed")
-        words = caption("figures", "ranks", seeds=seeds, tests=tests)
+        words = caption("figures", "ranks", seeds=seeds, tests=tests, most=MOST_NAMES,
+                        half=MOST_NAMES // 2, reference=content.reference)  # fmt: skip
+        drawing = draw_ranks(panels, content.reference)
         yield ReportFigure("differences", "ranks", "Average ranks over seeds", words,
-                           described_ranks(panels), draw_ranks(panels))  # fmt: skip
+                           described_ranks(panels), drawing)  # fmt: skip
 
 
 def described_ranks(panels: Sequence[RankPanel]) -> str:
