@@ -16,9 +16,9 @@ from tests.slurm.test_slurm import STATE
 pytestmark = [pytest.mark.slow, pytest.mark.integration]
 
 
-def tasks() -> list[str]:
-    """Of all jobs that SLURM knows, the ids of those that are tasks of an array."""
-    return [job for job in squeue("--states=all", "--array", "--format=%i") if "_" in job]
+def tasks() -> set[str]:
+    """Of all jobs that SLURM knows, the tasks of arrays: id and comment."""
+    return {job for job in squeue("--states=all", "--array", "--format=%i %k") if "_array_" in job}
 
 
 def test_students_are_one_array_with_the_same_bits_and_leave_no_logs(
@@ -26,8 +26,9 @@ def test_students_are_one_array_with_the_same_bits_and_leave_no_logs(
 ) -> None:
     before = tasks()
     arrays.run()
-    new = sorted(set(tasks()) - set(before))
-    assert len({task.partition("_")[0] for task in new}) == 2, new  # students, their evaluations
+    students = [task for task in tasks() - before if "rule_student_array_of_2" in task]
+    assert len({task.partition("_")[0] for task in students}) == 1, students
+    assert {task.split()[0].partition("_")[2] for task in students} == {"1", "2"}, students
     assert arrays.weights() == whole[0].weights()
     assert not list(arrays.root.glob("logs/slurm/rule_student/**/*.log"))
 
