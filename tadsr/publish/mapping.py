@@ -37,6 +37,7 @@ from tadsr.publish.trainings import (
 )
 from tadsr.report.content import ReportContent
 from tadsr.report.model_tables import architecture, digests, what_it_is
+from tadsr.report.table import as_markdown
 
 PARENT = "experiment"
 """Key of the parent run."""
@@ -120,7 +121,7 @@ def _note(content: ReportContent) -> str:
         "The page is the artifact `report/index.html`."
     ]
     if primary:
-        parts.append("\n".join(f"- {c.text}" for c in primary))
+        parts.append("\n".join(f"- {as_markdown(c.text)}" for c in primary))
     for name in content.experiment.data.test:
         table = content.root / "report" / "tables" / f"main-{name}.md"
         if table.is_file():

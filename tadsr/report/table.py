@@ -68,7 +68,7 @@ class Table:
 
     def to_markdown(self) -> str:
         """GitHub Markdown: best bold, second in italics (Markdown has no underline)."""
-        lines = [f"**{self.title}.** {self.caption}", ""]
+        lines = [f"**{as_markdown(self.title)}.** {as_markdown(self.caption)}", ""]
         lines.append(_pipes(as_markdown(heading(column)) for column in self.columns))
         lines.append(_pipes("---:" if column.numeric else "---" for column in self.columns))
         for row in self.rows:

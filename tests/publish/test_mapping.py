@@ -169,7 +169,7 @@ def test_the_parent_carries_report_and_words(records: dict[str, RunRecord]) -> N
     assert json.loads(parent.tables["tables/main-photos.json"]) == {
         "columns": ["model", "lpips"], "data": [["full", 0.3], ["other", None]]}  # fmt: skip
     assert "| 1 | 2 |" in parent.tags["mlflow.note.content"]
-    assert "no_gan" in parent.tags["mlflow.note.content"]
+    assert r"no\_gan" in parent.tags["mlflow.note.content"]
 
 
 def test_digest_is_of_content_not_of_times(content: ReportContent) -> None:
@@ -243,3 +243,13 @@ def test_descriptions_are_text_and_no_markup(content: ReportContent) -> None:
     _, children = map_experiment(dataclasses.replace(content, experiment=experiment))
     note = next(r for r in children if r.key == "full/seed-0").tags["mlflow.note.content"]
     assert note == r"\<img src=x onerror=alert(1)\> \[a\](b) # c"
+
+
+def test_what_others_wrote_is_no_markup_of_a_note(content: ReportContent) -> None:
+    evil = "<img src=x onerror=alert(1)> [here](https://x)"
+    first = dataclasses.replace(content.comparisons[0], primary=True, text=f"{evil} is better")
+    foreign = dataclasses.replace(content, comparisons=[first, *content.comparisons[1:]])
+    parent, _ = map_experiment(foreign)
+    note = parent.tags["mlflow.note.content"]
+    assert "alert(1)" in note
+    assert "<img" not in note.replace("\\<", "") and "[here](" not in note.replace("\\[", "")

@@ -90,6 +90,13 @@ def wide(columns: int, rows: int, text: str = "1.2345") -> Table:
                  for r in range(rows)), notes=("† a note",))  # fmt: skip
 
 
+def test_titles_and_captions_are_no_markup_in_markdown() -> None:
+    title, caption = "<b>[x](y)</b>", "<img src=x>"
+    table = Table("t", title, caption, (Column("a", "A"),), ((Cell("1"),),))
+    head = table.to_markdown().splitlines()[0]
+    assert head == r"**\<b\>\[x\](y)\</b\>.** \<img src=x\>"
+
+
 HARD = (
     "~^\\{}", "[a]", "*", "--partial", "`tadsr run`", "ä ö ü é ñ ß", "中文 🙂 Ðð", "a|b <c> \"d\"",
     "κ σ µ ² § … “x” ’", "ab12" * 16, "student.losses.score_distillation.num_timesteps = 3",
