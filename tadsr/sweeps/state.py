@@ -67,10 +67,12 @@ class SearchState:
             return None
         storage = self._storage()
         try:
-            study = optuna.load_study(study_name=self.name, storage=storage)
+            study = patiently(
+                lambda: optuna.load_study(study_name=self.name, storage=storage), SOON
+            )
         except KeyError:
             return None
-        return SweepStudy(self.spec, study, storage)
+        return SweepStudy(self.spec, study, storage, SOON)
 
     def _storage(self) -> BaseStorage:
         if self.where != "journal":

@@ -21,7 +21,7 @@ from tadsr.config.sweep import SweepSpec
 from tadsr.errors import TadsrError
 from tadsr.files import canonical_json
 from tadsr.sweeps.samplers import ORIGIN, build_pruner, build_sampler
-from tadsr.sweeps.storage import open_storage, patiently
+from tadsr.sweeps.storage import PATIENCE, open_storage, patiently
 
 KEY = "tadsr_key"
 """Attribute of a study: the key of the run that it belongs to."""
@@ -39,10 +39,17 @@ class SweepStudy:
 
     Attributes:
         study: Optuna's.
+
+    Args:
+        patience: seconds that looking at the trials waits for a storage that is away.
     """
 
-    def __init__(self, spec: SweepSpec, study: optuna.Study, storage: BaseStorage) -> None:
+    def __init__(
+        self, spec: SweepSpec, study: optuna.Study, storage: BaseStorage,
+        patience: float = PATIENCE,
+    ) -> None:  # fmt: skip
         self.spec = spec
+        self.patience = patience
         self.study = study
         self.storage = storage
 
@@ -82,7 +89,7 @@ class SweepStudy:
         """The trials in these states (all if none is named), by number."""
         wanted = states or None
         found: list[FrozenTrial] = patiently(
-            lambda: self.study.get_trials(deepcopy=False, states=wanted)
+            lambda: self.study.get_trials(deepcopy=False, states=wanted), self.patience
         )
         return found
 

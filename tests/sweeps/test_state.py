@@ -15,6 +15,7 @@ import psycopg
 import pytest
 from optuna.trial import TrialState
 
+from tadsr.errors import TadsrError
 from tadsr.sweeps import state
 from tadsr.sweeps.database_state import database_state
 from tadsr.sweeps.journal_state import journal_state
@@ -286,6 +287,21 @@ def test_a_database_that_is_stopped_or_not_there_is_a_problem(database: PostgreS
     assert "refused" in said.text
     assert f"pg_isready -h 127.0.0.1 -p {database.port}" in said.remedy
     assert levels(database_state(database.url)) == ["ok"]
+
+
+def test_a_database_that_goes_while_it_is_looked_at_is_an_error_within_seconds(
+    tmp_path: Path, database: PostgreSQL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "SOON", 0.5)
+    begun(tmp_path, database.url)
+    looked = look(tmp_path, database.url)
+    assert len(list(looked.trials())) == 1
+    database.kill()
+    try:
+        with pytest.raises(TadsrError, match="refused"):
+            list(looked.watched())
+    finally:
+        database.start()
 
 
 def test_a_server_that_never_answers_does_not_hang_us() -> None:
