@@ -82,9 +82,14 @@ def storage_error(error: BaseException, place: Path | str) -> StorageError | Non
         if isinstance(cause, StorageError):
             return cause
         if reason := _REFUSALS.get(_error_number(cause)):
-            return StorageError(f"{getattr(cause, 'filename', None) or place}: {reason}")
+            return StorageError(f"{_file_of(cause) or place}: {reason}")
         cause = cause.__cause__ or cause.__context__
     return None
+
+
+def _file_of(error: BaseException) -> str | None:
+    """The file that an error names; of a copy the one that was being written."""
+    return getattr(error, "filename2", None) or getattr(error, "filename", None)
 
 
 def _error_number(error: BaseException) -> int:

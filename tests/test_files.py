@@ -170,6 +170,7 @@ def wrapped(error: Exception) -> Exception:
         (OSError(errno.EDQUOT, "Disk quota exceeded"), "a: the disk quota is used up"),
         (OSError(errno.EROFS, "Read-only", "/else/where"), "/else/where: the file system is read-"),
         (PermissionError(errno.EACCES, "denied"), "a: permission denied"),
+        (OSError(errno.ENOSPC, "No space", "from", None, "to"), "^to: the disk is full"),
         (SafetensorError("I/O error: No space left on device (os error 28)"), "a: the disk is f"),
         (sqlite3.OperationalError("database or disk is full"), "a: the disk is full"),
         (wrapped(OSError(errno.ENOSPC, "No space left on device")), "a: the disk is full"),
