@@ -192,7 +192,7 @@ class Bench:
 
 HOLD = """
 import sys
-from tadsr.files import Lock
+from tadsr.locks import Lock
 with Lock(sys.argv[1], "this benchmark"):
     sys.stdin.read()
 """

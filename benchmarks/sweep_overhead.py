@@ -21,7 +21,7 @@ from typing import Any
 from tadsr.config.deltas import changed
 from tadsr.config.sweep import PrunerSpec
 from tadsr.distillation.student import train_student
-from tadsr.files import Lock
+from tadsr.locks import Lock
 from tadsr.plan import Plan
 from tadsr.sweeps.leases import Worker
 from tadsr.sweeps.study import SweepStudy

@@ -1,21 +1,19 @@
-"""Files that are whole or absent, digests, and the one lock of this package."""
+"""Files that are whole or absent, and digests."""
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
-import re
 import shutil
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from tadsr.errors import LockedError, TadsrError, writing
+from tadsr.errors import TadsrError, writing
+from tadsr.locks import try_lock
 
 TEMPORARY_PREFIX = ".tmp-"
 CHECKSUM = "checksum"
@@ -75,33 +73,25 @@ def _temporary(path: Path, *, is_folder: bool = False) -> Iterator[Path]:
         for old in (p for p in path.parent.iterdir() if p.name.startswith(prefix)):
             _remove_dead(old)
     while True:
-        if is_folder:
-            name = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
-            handle = _open(name)
-        else:
-            handle, text = tempfile.mkstemp(prefix=prefix, suffix=path.suffix, dir=path.parent)
-            name = Path(text)
-        if handle is None:
-            continue
-        if _locks(handle) is not False and name.exists():
-            break
-        os.close(handle)  # `remove_leftovers` came before our lock
-    try:
-        yield name
-    finally:
-        _remove(name)
-        os.close(handle)
+        handle, name = _create(path, prefix, is_folder=is_folder)
+        try:
+            if try_lock(handle) is not False and name.exists():
+                yield name
+                return
+        finally:  # without a `yield`: somebody who looked for leftovers came before our lock
+            _remove(name)
+            os.close(handle)
 
 
-def _locks(handle: int) -> bool | None:
-    """Lock an open file; False if another process holds it, None if it cannot be locked here."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # file systems without locks, or without those of folders (NFS)
-        return None
-    return True
+def _create(path: Path, prefix: str, *, is_folder: bool) -> tuple[int, Path]:
+    """A new file or folder beside `path`, open."""
+    if not is_folder:
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=path.suffix, dir=path.parent)
+        return handle, Path(name)
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
+        with suppress(FileNotFoundError):  # taken for a leftover
+            return os.open(folder, os.O_RDONLY | os.O_CLOEXEC), folder
 
 
 def _remove(path: Path) -> None:
@@ -135,17 +125,20 @@ def _remove_dead(path: Path) -> None:
     """Delete a temporary file unless its writer lives, or nobody can tell."""
     handle = _open(path)
     if handle is not None:
-        if _locks(handle):
+        if try_lock(handle):
             _remove(path)
         os.close(handle)
 
 
 def _open(path: Path) -> int | None:
-    """A handle that can be locked (NFS locks only what is open for writing); None if it is gone."""
+    """A handle that can be locked (NFS locks only what is open for writing).
+
+    None of what is gone, another user's, or a link.
+    """
     mode = os.O_RDONLY if path.is_dir() else os.O_RDWR
     try:
         return os.open(path, mode | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except FileNotFoundError:
+    except OSError:
         return None
 
 
@@ -241,109 +234,3 @@ def list_files(folder: Path | str, patterns: tuple[str, ...] = ("*",)) -> dict[s
 def digest_files(folder: Path | str, patterns: tuple[str, ...] = ("*",)) -> str:
     """One sha256 over the relative names and bytes of the files of `folder` that match."""
     return digest_json(list_files(folder, patterns))
-
-
-def process_name() -> str:
-    """What stands in a lock: whose it is, and since when."""
-    now = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
-    return f"process {os.getpid()} on {os.uname().nodename} since {now}"
-
-
-def lock_owner(text: str) -> tuple[int, str] | None:
-    """Process id and machine from what stands in a lock; None if no `process_name` does."""
-    match = re.fullmatch(r"process (\d+) on (\S+)( since .+)?", text.strip())
-    return None if match is None else (int(match[1]), match[2])
-
-
-def is_dead(text: str) -> bool:
-    """Whether a process of this machine, named as in a lock, is no more."""
-    owner = lock_owner(text)
-    if owner is None or owner[1] != os.uname().nodename:
-        return False
-    try:
-        os.kill(owner[0], 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:  # it lives, and is another user's
-        return False
-    return False
-
-
-def is_locked(path: Path | str) -> bool:
-    """Whether a process holds the lock on `path`; writes nothing, so copies may be read-only."""
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False
-
-
-class Lock:
-    """An exclusive lock on a file, released by the kernel when the process dies.
-
-    Use as a context manager. With `wait=False` one that is held is an error at once, which says
-    by which process; otherwise `waiting` is told so, and its end is waited for.
-
-    Raises:
-        LockedError: it is held.
-        StorageError: its place may not be written to.
-    """
-
-    def __init__(
-        self, path: Path | str, purpose: str, *, wait: bool = False,
-        waiting: Callable[[str], None] | None = None,
-    ) -> None:  # fmt: skip
-        self.path = Path(path)
-        self.purpose = purpose
-        self.wait = wait
-        self.waiting = waiting
-        self._handle: int | None = None
-
-    def __enter__(self) -> Lock:
-        with writing(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            try:
-                self._take(handle)
-                os.ftruncate(handle, 0)
-                os.pwrite(handle, process_name().encode(), 0)
-            except BaseException:
-                os.close(handle)
-                raise
-        self._handle = handle
-        return self
-
-    def _take(self, handle: int) -> None:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            under_way = f"{self.path.parent}: {self.purpose} is already under way by "
-            if not self.wait:
-                raise LockedError(
-                    f"{under_way}{_holder(handle)}; wait for it or stop it, then run the same "
-                    "command again"
-                ) from None
-            if self.waiting:
-                self.waiting(f"{under_way}{_holder(handle)}; waiting for it")
-            fcntl.flock(handle, fcntl.LOCK_EX)
-
-    def __exit__(self, *_: object) -> None:
-        if self._handle is not None:
-            os.close(self._handle)
-            self._handle = None
-
-
-def _holder(handle: int) -> str:
-    """Who holds a lock: not the dead process before it, whose name may stand there for a moment."""
-    for _ in range(20):
-        text = os.pread(handle, 200, 0).decode(errors="replace").strip()
-        if lock_owner(text) and not is_dead(text):
-            return text
-        time.sleep(0.05)
-    return text or "another process"

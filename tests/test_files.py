@@ -23,17 +23,16 @@ from tadsr.data.images import write_png
 from tadsr.errors import LockedError, StorageError
 from tadsr.evaluation.scores import write_scores
 from tadsr.files import (
-    Lock,
     atomic_folder,
     atomic_path,
     digest_files,
     digest_json,
-    is_locked,
     leftovers,
     remove_leftovers,
     write_json,
     write_text,
 )
+from tadsr.locks import Lock, is_locked
 from tadsr.runs.curves import Curves
 from tadsr.training.state import save_tensors
 
@@ -223,7 +222,7 @@ def test_json_refuses_what_is_no_number_and_ignores_key_order(tmp_path: Path) ->
 def test_the_lock_is_exclusive_names_its_holder_and_dies_with_it(tmp_path: Path) -> None:
     path = tmp_path / ".lock"
     code = (
-        "import sys, time\nfrom tadsr.files import Lock\n"
+        "import sys, time\nfrom tadsr.locks import Lock\n"
         f"with Lock({str(path)!r}, 'a test'):\n    print('held', flush=True); time.sleep(60)\n"
     )
     holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)

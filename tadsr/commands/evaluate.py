@@ -19,7 +19,8 @@ from tadsr.commands.common import (
 from tadsr.commands.costs import update_cost
 from tadsr.commands.upscalers import has_diverged, remarks, upscaler_content, upscaler_factory
 from tadsr.errors import StorageError, TadsrError, listed
-from tadsr.files import Lock, remove_leftovers, sha256_file
+from tadsr.files import remove_leftovers, sha256_file
+from tadsr.locks import Lock
 from tadsr.plan import Plan, recipes
 from tadsr.plan.receipts import content_of
 from tadsr.plan.sources import absence

@@ -19,7 +19,7 @@ from tadsr.config import Experiment
 from tadsr.config.loading import freeze
 from tadsr.errors import ConfigError, TadsrError, listed
 from tadsr.evaluation.scores import read_scores
-from tadsr.files import is_locked
+from tadsr.locks import is_locked
 from tadsr.metrics.card import MetricCard, same_identity
 from tadsr.plan import Plan
 from tadsr.runs.folder import read_card

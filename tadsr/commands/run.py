@@ -18,13 +18,8 @@ from tadsr.commands.monitor import Monitor, stage_times
 from tadsr.commands.weights import DownloadProgress, weights_state
 from tadsr.config.loading import freeze
 from tadsr.errors import ConfigError, TadsrError
-from tadsr.files import (
-    Lock,
-    read_json,
-    remove_leftovers,
-    sha256_file,
-    write_json,
-)
+from tadsr.files import read_json, remove_leftovers, sha256_file, write_json
+from tadsr.locks import Lock
 from tadsr.plan import Job, Plan
 from tadsr.plan.artefacts import sweep_content
 from tadsr.plan.receipts import fresh_jobs, read_receipt

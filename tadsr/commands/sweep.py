@@ -18,7 +18,8 @@ from tadsr.commands.common import (
 )
 from tadsr.config.sweep import SweepSpec
 from tadsr.errors import TadsrError
-from tadsr.files import Lock, read_json, sha256_file, write_json
+from tadsr.files import read_json, sha256_file, write_json
+from tadsr.locks import Lock
 from tadsr.plan import Plan, recipes
 from tadsr.plan.artefacts import sweep_content
 from tadsr.plan.receipts import content_of, student_upstream

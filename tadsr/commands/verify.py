@@ -10,7 +10,7 @@ from dataclasses import asdict
 
 from tadsr.commands.common import add_experiment_arguments, load_plan
 from tadsr.commands.verify_audit import FAILURES, Audit, Finding, Progress
-from tadsr.files import is_locked
+from tadsr.locks import is_locked
 
 STAGES = ("experiment", "data", "weights", "teacher", "targets", "sweep", "student", "evaluate",
           "compare", "report", "publish", "receipts")  # fmt: skip

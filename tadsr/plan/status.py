@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tadsr.files import is_locked
+from tadsr.locks import is_locked
 from tadsr.plan.jobs import Job, Plan
 from tadsr.plan.receipts import current_card, fresh_jobs
 from tadsr.plan.scheduler import ended_by_scheduler, went_on

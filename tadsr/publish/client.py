@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tadsr.files import Lock, digest_json
+from tadsr.files import digest_json
+from tadsr.locks import Lock
 from tadsr.publish.connection import WORK, connected
 from tadsr.publish.front_page import SIGNATURE, front_page
 from tadsr.publish.location import tracking_uri

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tadsr.files import is_locked
+from tadsr.locks import is_locked
 from tadsr.plan import Plan
 from tadsr.plan.receipts import current_card, fresh_jobs
 from tadsr.publish.client import opened, tag_experiment

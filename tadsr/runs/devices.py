@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tadsr.errors import ConfigError, TadsrError
-from tadsr.files import Lock, is_locked
+from tadsr.locks import Lock, is_locked
 from tadsr.runs import team
 
 ENVIRONMENT = "TADSR_SLOTS"

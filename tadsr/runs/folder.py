@@ -15,7 +15,6 @@ from typing import Any
 from tadsr.errors import CorruptionError, StorageError, without_secrets
 from tadsr.files import (
     TEMPORARY_PREFIX,
-    Lock,
     digest_json,
     read_json,
     remove_leftovers,
@@ -23,6 +22,7 @@ from tadsr.files import (
     with_checksum,
     write_json,
 )
+from tadsr.locks import Lock
 from tadsr.runs import team
 from tadsr.runs.environment import describe_environment
 

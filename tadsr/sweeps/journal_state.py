@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from optuna.storages.journal import JournalFileBackend
 
-from tadsr.files import is_dead
+from tadsr.locks import is_dead
 from tadsr.sweeps.remarks import Remark
 from tadsr.sweeps.storage import JOURNAL, LOCK_GRACE, journal_lock
 

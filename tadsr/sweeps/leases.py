@@ -24,7 +24,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from tadsr.files import Lock, is_locked
+from tadsr.locks import Lock, is_locked
 from tadsr.sweeps.storage import LOST
 from tadsr.sweeps.study import SweepStudy
 

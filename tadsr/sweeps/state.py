@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tadsr.config.sweep import SweepSpec
 from tadsr.errors import CorruptionError
-from tadsr.files import is_locked
+from tadsr.locks import is_locked
 from tadsr.sweeps.database_state import CONNECT, database_state
 from tadsr.sweeps.journal_state import ReadOnlyJournal, journal_state, move_away
 from tadsr.sweeps.leases import LEASE, PATIENCE, SIGNS, machine

@@ -19,7 +19,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from tadsr.errors import ConfigError, CorruptionError, StorageError, TadsrError, writing
-from tadsr.files import process_name
+from tadsr.locks import process_name
 from tadsr.sweeps import SEARCH_JOURNAL
 
 T = TypeVar("T")

@@ -9,7 +9,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tadsr.errors import StorageError, TadsrError
-from tadsr.files import Lock, sha256_file
+from tadsr.files import sha256_file
+from tadsr.locks import Lock
 from tadsr.weights.catalog import WeightFile
 from tadsr.weights.memory import recall, record, remember
 from tadsr.weights.store import (

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from tadsr.errors import TadsrError
-from tadsr.files import Lock, read_json, sha256_file, write_json
+from tadsr.files import read_json, sha256_file, write_json
+from tadsr.locks import Lock
 from tadsr.weights.catalog import WeightFile
 
 MEMORY = "tadsr-weights.json"

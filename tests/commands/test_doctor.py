@@ -17,7 +17,8 @@ import pytest
 from tadsr.cli import main
 from tadsr.commands.checkup import Finding, machine, searches, services, software
 from tadsr.commands.checkup.leftovers import leftovers
-from tadsr.files import Lock, write_json
+from tadsr.files import write_json
+from tadsr.locks import Lock
 from tadsr.plan import Plan
 from tadsr.publish.database import create_database
 from tadsr.publish.state import tracking_state

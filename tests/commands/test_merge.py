@@ -12,7 +12,8 @@ import pytest
 from tadsr.cli import main
 from tadsr.commands.run import stale_jobs
 from tadsr.evaluation.scores import read_scores, write_scores
-from tadsr.files import Lock, list_files, read_json, sha256_file, with_checksum, write_json
+from tadsr.files import list_files, read_json, sha256_file, with_checksum, write_json
+from tadsr.locks import Lock
 from tadsr.plan import Plan
 from tadsr.plan.artefacts import comparison_files, model_content, pool_content
 from tadsr.plan.status import grid_status

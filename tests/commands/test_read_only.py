@@ -10,7 +10,7 @@ import pytest
 
 from tadsr.cli import main
 from tadsr.commands import run
-from tadsr.files import Lock
+from tadsr.locks import Lock
 from tests.plan.made_up import MINI, finish_all, mini
 from tests.workplace import read_only
 

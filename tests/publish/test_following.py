@@ -12,7 +12,7 @@ from shown import ids_of, runs_of, shown
 
 from tadsr.cli import main
 from tadsr.commands import publish as command
-from tadsr.files import Lock
+from tadsr.locks import Lock
 from tadsr.plan import Plan
 from tadsr.publish import publish, tracking_uri
 from tadsr.publish.connection import UnreachableError

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tadsr.config.sweep import SweepSpec
-from tadsr.files import Lock
+from tadsr.locks import Lock
 from tadsr.sweeps.leases import Worker
 from tadsr.sweeps.study import SweepStudy
 from tadsr.sweeps.worker import Search, TrialResult, work

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tadsr.commands.checkup.findings import Finding
-from tadsr.files import is_locked, lock_owner, read_json
 from tadsr.files import leftovers as temporaries
+from tadsr.files import read_json
+from tadsr.locks import is_locked, lock_owner
 from tadsr.plan import Plan
 from tadsr.runs.folder import CARD, lock_path
 
