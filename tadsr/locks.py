@@ -102,11 +102,12 @@ class Lock:
 
     def _take(self, handle: int) -> None:
         # `is_locked` holds it for a moment, too, so that the first try is not the last word.
-        for pause in (0.0,) if self.wait else (0.0, 0.02, 0.02):
-            time.sleep(pause)
+        for _ in range(1 if self.wait else 3):
             with suppress(BlockingIOError):
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return
+            if not self.wait:
+                time.sleep(0.02)
         if not self.wait:
             raise LockedError(
                 f"{self._under_way(handle)}; wait for it or stop it, then run the same command "
