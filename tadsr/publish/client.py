@@ -73,6 +73,7 @@ def publish_records(
         for record in children:
             above = ids[record.parent]
             ids[record.key] = runs.bring(record, found.pop(record.key, []), above)
+            runs.sent.pop(ids[record.key], None)  # nothing more will be sent to it
         for run in (run for surplus in found.values() for run in surplus):
             runs.remove(run)
         runs.bring(parent, [top])
