@@ -14,7 +14,7 @@ Key = tuple[str, int, str, str, str]
 
 
 class ImageScores(Mapping[Key, float]):
-    """Scores by `Key`, kept in arrays: a dictionary of seven million of them takes 2 GiB."""
+    """Scores by `Key`, kept in arrays: a dictionary of seven million of them takes 3 GiB."""
 
     def __init__(self, frame: pd.DataFrame | None) -> None:
         """`frame` has the columns variant, seed (NA for baselines), dataset, image, metric, value;
