@@ -8,11 +8,12 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import NoReturn
 
 from tadsr import __version__
 from tadsr.errors import ConfigError, TadsrError, storage_error
+from tadsr.signals import ended_by_signals
 
 COMMANDS = {
     "run": "the whole experiment, from data to report",
@@ -67,16 +68,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = next((a for a in arguments if not a.startswith("-")), None)
     _set_environment()
     try:
-        parser = build_parser(command)
-        if command == "run":
-            known, extra = parser.parse_known_args(arguments)
-            known.snakemake = extra
-        else:
-            known = parser.parse_args(arguments)
-        module = importlib.import_module(f"tadsr.commands.{known.command}")
-        code = int(module.run(known))
-        sys.stdout.flush()  # here, where a disk that is full can still be told of
-        return code
+        # `tadsr run` holds nothing that the kernel does not let go of, and its jobs live on.
+        with nullcontext() if command == "run" else ended_by_signals():
+            return _run(command, arguments)
     except TadsrError as error:
         return _fail(error)
     except KeyboardInterrupt:
@@ -89,6 +83,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         if refused := storage_error(error, f"tadsr {command}"):
             return _fail(refused)
         raise
+
+
+def _run(command: str | None, arguments: Sequence[str]) -> int:
+    parser = build_parser(command)
+    if command == "run":
+        known, extra = parser.parse_known_args(arguments)
+        known.snakemake = extra
+    else:
+        known = parser.parse_args(arguments)
+    module = importlib.import_module(f"tadsr.commands.{known.command}")
+    code = int(module.run(known))
+    sys.stdout.flush()  # here, where a disk that is full can still be told of
+    return code
 
 
 def _fail(error: TadsrError) -> int:

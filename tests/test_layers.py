@@ -17,7 +17,7 @@ LAYERS = [
     "training", "pipeline", "models", "diffusion", "data", "metrics", "plan", "runs", "weights",
     "config",
 ]  # fmt: skip
-BASE = ("files", "locks", "seeds", "errors")
+BASE = ("files", "locks", "seeds", "signals", "errors")
 TORCH_LAYERS = LAYERS[LAYERS.index("evaluation") : LAYERS.index("metrics") + 1]
 ONLY_IN = {"matplotlib": ["report"], "mlflow": ["publish"], "optuna": ["sweeps"],
            "rocrate": ["report"]}  # fmt: skip

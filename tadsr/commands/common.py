@@ -29,7 +29,6 @@ from tadsr.plan.receipts import write_receipt
 from tadsr.plan.times import settle_inputs
 from tadsr.runs import Progress, team
 from tadsr.runs.devices import devices
-from tadsr.runs.pre_emption import wait_to_be_ended
 
 TOGETHER = ("teacher", "student")
 """Stages that `accelerate launch` may start in several processes."""
@@ -126,9 +125,6 @@ def job_context(plan: Plan, job: Job) -> Iterator[JobContext]:
         text = " ".join(without_secrets(str(error)).split())[:500]
         with suppress(StorageError):  # `tadsr run` sees a full disk for itself
             write_text(failure, text or type(error).__name__)
-        raise
-    except SystemExit:  # of a training, which has saved its state and let go of its folder
-        wait_to_be_ended()
         raise
     finally:
         progress.path.unlink(missing_ok=True)

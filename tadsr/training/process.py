@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import torch
 
 from tadsr import seeds
+from tadsr.signals import SIGNALS
 
 T = TypeVar("T")
 
@@ -56,8 +57,6 @@ class StopRequest:
     Schedulers send them before they take a machine away.
     """
 
-    SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
-
     def __init__(self) -> None:
         self.received: int | None = None
         self._before: dict[int, Any] = {}
@@ -76,7 +75,7 @@ class StopRequest:
     def __enter__(self) -> StopRequest:
         # Python allows handlers in the main thread alone; elsewhere signals stay what they are.
         if threading.current_thread() is threading.main_thread():
-            self._before = {n: signal.signal(n, self._request) for n in self.SIGNALS}
+            self._before = {n: signal.signal(n, self._request) for n in SIGNALS}
         return self
 
     def __exit__(
