@@ -87,14 +87,19 @@ def test_killed_alone_a_training_goes_on_where_it_was(whole: Whole, tmp_path: Pa
     place, chance, kills = make_place(tmp_path / "broken"), random.Random(22), 0
     for stage in ("data", "teacher", "targets"):
         place.tadsr(stage, str(place.experiment))
+    progress = place.root / "logs" / "student" / "full.progress.json"
     while kills < KILLS:
+        progress.unlink(missing_ok=True)
         process = place.start("student", str(place.experiment), "full")
-        if not outlasts(process, chance.uniform(0.3, 1.2) * seconds_of(whole.place, "student")):
+        while process.poll() is None and not progress.exists():
+            time.sleep(0.02)
+        if not outlasts(process, chance.uniform(0.0, 1.0)):
             break
         process.kill()
         process.communicate()
         kills += 1
     print(f"\nkilled {kills} times before it came to its end")
+    assert kills
     place.tadsr("student", str(place.experiment), "full")
     found = {name: data for name, data in place.results().items() if "students/full/" in name}
     assert found.keys() == {name for name in whole.place.results() if "students/full/" in name}
