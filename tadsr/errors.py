@@ -61,6 +61,7 @@ _REFUSALS = {
     errno.EROFS: f"the file system is read-only; {_RIGHT}",
     errno.EACCES: f"permission denied; {_RIGHT}",
 }
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _WORDS = {
     "No space left on device": errno.ENOSPC,
     "database or disk is full": errno.ENOSPC,
@@ -78,11 +79,15 @@ def storage_error(error: BaseException, place: Path | str) -> StorageError | Non
         place: what was being written; an error that names its file is believed rather.
     """
     cause: BaseException | None = error
+    said = True
     while cause is not None:
         if isinstance(cause, StorageError):
             return cause
-        if reason := _REFUSALS.get(_error_number(cause)):
-            return StorageError(f"{_file_of(cause) or place}: {reason}")
+        number = _error_number(cause)
+        # What merely went before may be of no account, such as a cache that a library did without.
+        if number in _REFUSALS and (said or number in _FULL):
+            return StorageError(f"{_file_of(cause) or place}: {_REFUSALS[number]}")
+        said = said and cause.__cause__ is not None
         cause = cause.__cause__ or cause.__context__
     return None
 

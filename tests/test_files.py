@@ -186,6 +186,11 @@ def test_what_a_disk_refuses_is_one_line_whoever_says_it(
 def test_another_error_is_passed_on(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError), atomic_path(tmp_path / "a"):
         raise IsADirectoryError(errno.EISDIR, "Is a directory")
+    with pytest.raises(ValueError, match="something else"), atomic_path(tmp_path / "a"):
+        try:
+            raise PermissionError(errno.EACCES, "of a cache that is not needed")
+        except PermissionError:
+            raise ValueError("something else")  # noqa: B904
 
 
 def test_a_really_full_disk(tmp_path: Path) -> None:
