@@ -78,7 +78,7 @@ def test_a_job_that_needs_more_at_every_attempt_fails_and_the_rest_is_done(place
 
 
 def test_a_job_over_its_time_is_named_and_goes_on_where_it_was(place: Place) -> None:
-    longer = ("student.training.images=4800", "execution.resources={student: {runtime: 1}}")
+    longer = ("student.training.images=16000", "execution.resources={student: {runtime: 1}}")
     output = place.run("--until", "student", settings=longer)
     assert "tried again: student/full: over its time limit, says SLURM job" in output
     assert "execution.resources.student.runtime" in output
