@@ -52,11 +52,24 @@ def failed_jobs(plan: Plan, before: Stamps) -> list[str]:
     for job in plan.jobs.values():
         reason, log = failure_of(plan, job), plan.log(job.id)
         if not reason and is_new(log, before) and not plan.output(job.id).is_file():
-            why = no_room(plan) or "it ended without a word, killed or out of memory"
+            why = (
+                no_room(plan)
+                or clock_set_back(plan, job.id)
+                or "it ended without a word, killed or out of memory"
+            )
             reason = f"{why} (log: {log})"
         if reason:
             lines.append(f"{job.id}: {reason}")
     return lines
+
+
+def clock_set_back(plan: Plan, job: str) -> str:
+    """That Snakemake found a job's output older than its input; empty if it did not."""
+    log = plan.root / "logs" / "snakemake.log"
+    said = f"Output {plan.output(job)} has older modification time"
+    if not log.is_file() or said not in log.read_text(encoding="utf-8", errors="replace"):
+        return ""
+    return "the clock was set back in the moment when it ended; what it made is kept"
 
 
 def no_room(plan: Plan) -> str:

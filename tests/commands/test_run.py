@@ -70,6 +70,18 @@ def test_a_job_that_was_killed_is_named_with_its_log(plan: Plan) -> None:
     assert len(failed_jobs(plan, before)) == 1
 
 
+def test_a_job_that_a_clock_made_fail_is_told_from_one_that_was_killed(plan: Plan) -> None:
+    before = stamps(plan)
+    for job in ("student/full", "student/distill_only"):
+        write_text(plan.log(job), "")
+        plan.receipt(job).unlink()
+    said = f"Output {plan.receipt('student/full')} has older modification time (2026) than input x"
+    write_text(plan.root / "logs" / "snakemake.log", f"WorkflowError:\n{said}.\n")
+    clock, killed = sorted(failed_jobs(plan, before), key=lambda line: "killed" in line)
+    assert clock.startswith("student/full: the clock was set back")
+    assert killed.startswith("student/distill_only: it ended without a word")
+
+
 @pytest.mark.parametrize(("code", "error"), [(1, TadsrError), (2, ConfigError)])
 def test_what_snakemake_says_is_passed_on(
     plan: Plan, capsys: pytest.CaptureFixture[str], code: int, error: type[TadsrError]
