@@ -140,6 +140,8 @@ def do_trials(context: JobContext, name: str) -> None:
     study = open_study(context, name)
     if study.spent():
         return
+    with search_lock(folder):  # of an earlier run, in which the search began well
+        study.repeat(crashed=True)
     context.work_begins()
     runner = TrialRunner(plan, name, choose_device(plan.experiment.execution.device))
     teacher = means(read_json(folder / STUDY)["teacher"]["scores"])

@@ -6,6 +6,7 @@ import math
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any, Literal, Protocol
@@ -16,7 +17,7 @@ from optuna.trial import TrialState
 
 from tadsr.config.sweep import SweepSpec
 from tadsr.config.sweep_space import Value
-from tadsr.errors import TadsrError, listed, without_secrets
+from tadsr.errors import StorageError, TadsrError, listed, storage_error, without_secrets
 from tadsr.sweeps.leases import Lease, LeaseLostError, Reaper, Worker
 from tadsr.sweeps.samplers import suggest
 from tadsr.sweeps.storage import patiently
@@ -120,6 +121,12 @@ def _do(search: Search, trial: optuna.Trial) -> None:
     except (LeaseLostError, UpdateFinishedTrialError):
         print(f"trial {trial.number}: was taken from this worker; another does it", flush=True)
     except Exception as error:
+        if refused := storage_error(error, f"trial {trial.number}"):
+            # No fault of the trial's: it is free. On this disk it may not even be possible to say
+            # so; then its lease, which dies with this worker, does.
+            with suppress(StorageError):
+                study.fail(trial.number)
+            raise refused from error
         if not isinstance(error, TadsrError):
             traceback.print_exc()
         text = " ".join(without_secrets(str(error)).split())[:500] or type(error).__name__

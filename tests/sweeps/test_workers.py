@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
+from tadsr.errors import StorageError
 from tadsr.sweeps.leases import LEASE, Reaper, Worker
 from tadsr.sweeps.study import ORIGIN, RETRY_OF, SweepStudy
 from tests.postgresql import PostgreSQL
@@ -164,6 +165,19 @@ def test_an_error_fails_its_trial_alone_and_is_told(tmp_path: Path) -> None:
     run_worker(tmp_path, study)
     assert study.spent()
     assert len(study.finished()) == 3
+
+
+def test_a_full_disk_ends_the_worker_and_no_trial_is_to_blame(tmp_path: Path) -> None:
+    study = open_study(tmp_path, spec(budget={"trials": 2}))
+
+    def do(settings: object, look: object, progress: object) -> object:
+        raise OSError(28, "No space left on device", "state.safetensors")
+
+    with pytest.raises(StorageError, match=r"^state\.safetensors: the disk is full"):
+        run_worker(tmp_path, study, do)
+    assert study.crashed() == []
+    run_worker(tmp_path, study)  # with room again
+    assert study.spent()
 
 
 def test_a_search_that_is_stopped_frees_its_trial(tmp_path: Path) -> None:
