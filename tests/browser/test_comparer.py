@@ -41,9 +41,12 @@ def shown_image(page: Page) -> str:
 
 
 def natural_sizes(page: Page) -> list[list[int]]:
-    page.wait_for_function(
-        "[...document.querySelectorAll('.stage img')].every(i => i.hidden || i.complete)"
-    )
+    # Not `wait_for_function`: from its second look on the page's own policy forbids it.
+    ready = "[...document.querySelectorAll('.stage img')].every(i => i.hidden || i.complete)"
+    for _ in range(600):
+        if page.evaluate(ready):
+            break
+        page.wait_for_timeout(50)
     sizes: list[list[int]] = page.evaluate(
         f"['{LEFT}', '{RIGHT}'].map(n => document.querySelector(n))"
         ".map(i => [i.naturalWidth, i.naturalHeight])"
