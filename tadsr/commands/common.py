@@ -140,13 +140,7 @@ def _devices(job: Job, execution: ExecutionSpec) -> AbstractContextManager[objec
     if job.stage not in COMPUTING:
         return nullcontext()
     return devices(job.threads, use_gpu=execution.device != "cpu",
-                   jobs_per_gpu=execution.jobs_per_gpu, waiting=announce)  # fmt: skip
-
-
-def announce(text: str) -> None:
-    """A line of output, of the main process alone."""
-    if team.is_main():
-        print(text, flush=True)
+                   jobs_per_gpu=execution.jobs_per_gpu, waiting=team.announce)  # fmt: skip
 
 
 def work_through(context: JobContext, what: str, work: Callable[[str], None]) -> None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from tadsr.commands.common import (
     JobContext,
     add_job_arguments,
-    announce,
     choose_device,
     job_context,
     load_plan,
@@ -24,6 +23,7 @@ from tadsr.locks import Lock
 from tadsr.plan import Plan, recipes
 from tadsr.plan.receipts import content_of
 from tadsr.plan.sources import absence
+from tadsr.runs import team
 from tadsr.runs.folder import lock_path
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def evaluate_upscaler(context: JobContext, loader: MetricLoader, name: str) -> N
     if reason := absence(plan.experiment, name):
         raise TadsrError(reason)
     failed = []
-    with Lock(lock_path(folder), f"evaluating {name}", wait=True, waiting=announce):
+    with Lock(lock_path(folder), f"evaluating {name}", wait=True, waiting=team.announce):
         remove_leftovers(folder)
         tests = plan.experiment.data.test
         for dataset in plan.experiment.evaluation.test_sets(name, tests):

@@ -10,7 +10,6 @@ from typing import Any
 from tadsr.commands.common import (
     JobContext,
     add_job_arguments,
-    announce,
     choose_device,
     job_context,
     load_plan,
@@ -78,7 +77,7 @@ def train_cell(context: JobContext, cell: Cell) -> None:
             student.finish(outcome.status, model_content(folder), results=outcome.results,
                            message=outcome.message)  # fmt: skip
         card = student.card
-        announce(f"student {cell.name}: {card['status']} {card['message']} {card['results']}")
+        team.announce(f"student {cell.name}: {card['status']} {card['message']} {card['results']}")
     context.record(cell.name, card["status"], card["content"])
 
 

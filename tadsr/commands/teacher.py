@@ -9,7 +9,6 @@ from typing import Any
 from tadsr.commands.common import (
     JobContext,
     add_job_arguments,
-    announce,
     choose_device,
     job_context,
     load_plan,
@@ -46,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
                     imported = plan.experiment.teacher.imported
                     results = import_it(context) if imported else train_it(context)
                     teacher.finish("done", model_content(plan.teacher), results=results)
-                announce(f"teacher: {teacher.card['results']}")
+                team.announce(f"teacher: {teacher.card['results']}")
             context.record("teacher", "done", teacher.card["content"])
     return 0
 
@@ -81,8 +80,10 @@ def import_it(context: JobContext) -> dict[str, Any]:
         experiment.teacher, plan.dataset("val"), experiment.data, plan.teacher, device=device
     ))  # fmt: skip
     if results["val/chain_mse"] > results["val/bicubic_mse"]:
-        announce(f"teacher: warning: {experiment.teacher.weights} is further from HR than bicubic "
-                 "on the validation crops; check that it suits these images")  # fmt: skip
+        team.announce(
+            f"teacher: warning: {experiment.teacher.weights} is further from HR than bicubic on "
+            "the validation crops; check that it suits these images"
+        )
     return results
 
 

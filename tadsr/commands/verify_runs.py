@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tadsr.commands.verify_audit import Audit, pick_name
+from tadsr.config.experiment import Cell
 from tadsr.data.manifest import Stored, dataset_content, stored_images
 from tadsr.errors import TadsrError
 from tadsr.files import digest_json, is_within, sha256_file
@@ -93,13 +94,18 @@ def check_students(audit: Audit) -> None:
     cells = audit.plan.experiment.cells()
     for done, cell in enumerate(cells, start=1):
         audit.progress("student", done, len(cells))
-        pool = recipes.pool_name(audit.plan.experiment, cell.targets)
-        upstream = {"teacher": audit.contents.get("teacher"),
-                    "targets": audit.contents.get(f"targets/{pool}")}  # fmt: skip
+        upstream = student_upstream(audit, cell)
         if cell.pick:
             upstream["pick"] = audit.contents.get(pick_name(cell.pick))
         check_run(audit, "student", f"students/{cell.name}", model_content, upstream)
         audit.count("student", "model")
+
+
+def student_upstream(audit: Audit, cell: Cell) -> dict[str, str | None]:
+    """What a student is made from, as it is now; None where that cannot be relied on."""
+    pool = recipes.pool_name(audit.plan.experiment, cell.targets)
+    return {"teacher": audit.contents.get("teacher"),
+            "targets": audit.contents.get(f"targets/{pool}")}  # fmt: skip
 
 
 def check_run(
@@ -119,12 +125,8 @@ def check_run(
     if not (folder / CARD).is_file():
         audit.add("missing", stage, run, "no finished run", remedy=AGAIN)
         return False
-    card = audit.read_sealed(stage, folder / CARD, remedy)
-    if card is None or not is_consistent(audit, stage, run, card, remedy):
-        return False
-    if card["recipe_digest"] != audit.plan.recipe_digest(run):
-        audit.add("outdated", stage, run, f"recipe {card['recipe_digest'][:12]}",
-                  expected=audit.plan.recipe_digest(run), remedy=AGAIN)  # fmt: skip
+    card = card_of_now(audit, stage, run, remedy)
+    if card is None:
         return False
     if card["status"] not in FINISHED:
         audit.add("missing", stage, run, f"not finished ({card['status']})", remedy=AGAIN)
@@ -136,6 +138,19 @@ def check_run(
     if _is_whole(audit, stage, folder, card, content) and of_now:
         audit.whole.add(run)
     return run in audit.whole
+
+
+def card_of_now(audit: Audit, stage: str, run: str, remedy: str) -> dict[str, Any] | None:
+    """A run's card, if it is whole and of the recipe of now; else it is a finding."""
+    card = audit.read_sealed(stage, audit.plan.root / run / CARD, remedy)
+    if card is None or not is_consistent(audit, stage, run, card, remedy):
+        return None
+    wanted = audit.plan.recipe_digest(run)
+    if card["recipe_digest"] == wanted:
+        return card
+    found = f"recipe {card['recipe_digest'][:12]}"
+    audit.add("outdated", stage, run, found, expected=wanted, remedy=AGAIN)
+    return None
 
 
 def is_consistent(audit: Audit, stage: str, run: str, card: dict[str, Any], remedy: str) -> bool:

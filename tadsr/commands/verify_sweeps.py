@@ -8,11 +8,16 @@ from typing import Any
 import yaml
 
 from tadsr.commands.verify_audit import Audit, pick_name
-from tadsr.commands.verify_runs import AGAIN, is_consistent, is_of_now
+from tadsr.commands.verify_runs import (
+    AGAIN,
+    card_of_now,
+    is_consistent,
+    is_of_now,
+    student_upstream,
+)
 from tadsr.config.sweep import Pick
 from tadsr.errors import TadsrError
 from tadsr.files import digest_json, is_plain_name, read_json
-from tadsr.plan import recipes
 from tadsr.plan.artefacts import sweep_content, trial_content
 from tadsr.runs.folder import CARD
 from tadsr.sweeps import BEST
@@ -36,10 +41,7 @@ def check_sweeps(audit: Audit) -> None:
 
 def _upstream(audit: Audit, name: str) -> dict[str, str | None]:
     """What the students of a search are made from, as it is now."""
-    experiment = audit.plan.experiment
-    pool = recipes.pool_name(experiment, experiment.search_cell(name).targets)
-    return {"teacher": audit.contents.get("teacher"),
-            "targets": audit.contents.get(f"targets/{pool}")}  # fmt: skip
+    return student_upstream(audit, audit.plan.experiment.search_cell(name))
 
 
 def _is_of_now(audit: Audit, name: str) -> bool:
@@ -50,12 +52,8 @@ def _is_of_now(audit: Audit, name: str) -> bool:
         audit.add("missing", STAGE, run, "not begun", remedy=AGAIN)
         return False
     remedy = f"delete {path.parent} and {AGAIN}"
-    card = audit.read_sealed(STAGE, path, remedy)
-    if card is None or not is_consistent(audit, STAGE, run, card, remedy):
-        return False
-    if card["recipe_digest"] != audit.plan.recipe_digest(run):
-        audit.add("outdated", STAGE, run, f"recipe {card['recipe_digest'][:12]}",
-                  expected=audit.plan.recipe_digest(run), remedy=AGAIN)  # fmt: skip
+    card = card_of_now(audit, STAGE, run, remedy)
+    if card is None:
         return False
     upstream = {**_upstream(audit, name), "val": audit.contents.get("data/val")}
     return is_of_now(audit, STAGE, run, card, upstream)

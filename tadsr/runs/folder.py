@@ -90,7 +90,7 @@ class Run:
                 )
             yield cls(folder, key, given)
             return
-        with Lock(lock_path(folder), f"the run {folder.name}", wait=True, waiting=_say):
+        with Lock(lock_path(folder), f"the run {folder.name}", wait=True, waiting=team.announce):
             remove_leftovers(folder)
             card = read_card(folder)
             if card is not None and card["key"] != key:
@@ -122,10 +122,6 @@ class Run:
             files = {name: sha256_file(self.folder / name) for name in run_files(self.folder)}
             self.card = with_checksum({**self.card, "files": files})
             write_json(self.folder / CARD, self.card)
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)
 
 
 def run_files(folder: Path) -> list[str]:

@@ -30,6 +30,12 @@ def is_main() -> bool:
     return size() == 1 or os.environ.get("RANK", "0") == "0"
 
 
+def announce(text: str) -> None:
+    """A line of output, of the main process alone."""
+    if is_main():
+        print(text, flush=True)
+
+
 def join(device: str) -> str:
     """Meet the other processes; returns this one's device, such as `cuda:1`.
 

@@ -13,8 +13,9 @@ from typing import Any, NoReturn
 from optuna.storages.journal import JournalFileBackend
 
 from tadsr.locks import is_dead
+from tadsr.sweeps import SEARCH_JOURNAL
 from tadsr.sweeps.remarks import Remark
-from tadsr.sweeps.storage import JOURNAL, LOCK_GRACE, journal_lock
+from tadsr.sweeps.storage import LOCK_GRACE, journal_lock
 
 
 class ReadOnlyJournal(JournalFileBackend):
@@ -31,7 +32,7 @@ class ReadOnlyJournal(JournalFileBackend):
 
 def journal_state(folder: Path) -> Iterator[Remark]:
     """What there is to say of the journal in a search's folder; it is readable if no problem is."""
-    path = folder / JOURNAL
+    path = folder / SEARCH_JOURNAL
     if not path.is_file():
         yield Remark("ok", f"{path} does not exist yet; the first worker makes it")
         return

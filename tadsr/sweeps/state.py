@@ -15,11 +15,12 @@ from optuna.trial import FrozenTrial, TrialState
 from tadsr.config.sweep import SweepSpec
 from tadsr.errors import CorruptionError
 from tadsr.locks import is_locked
+from tadsr.sweeps import SEARCH_JOURNAL
 from tadsr.sweeps.database_state import CONNECT, database_state
 from tadsr.sweeps.journal_state import ReadOnlyJournal, journal_state, move_away
 from tadsr.sweeps.leases import LEASE, PATIENCE, SIGNS, machine
 from tadsr.sweeps.remarks import Remark
-from tadsr.sweeps.storage import JOURNAL, database_url, patiently
+from tadsr.sweeps.storage import database_url, patiently
 from tadsr.sweeps.study import CRASHED, SweepStudy
 
 WATCH = 1.3 * PATIENCE / SIGNS
@@ -63,7 +64,7 @@ class SearchState:
 
     def _open(self) -> SweepStudy | None:
         """The study; None where it has not begun. Call it only if the storage has no problem."""
-        if self.where == "journal" and not (self.folder / JOURNAL).is_file():
+        if self.where == "journal" and not (self.folder / SEARCH_JOURNAL).is_file():
             return None
         storage = self._storage()
         try:
@@ -80,7 +81,7 @@ class SearchState:
             return patiently(lambda: RDBStorage(
                 url, engine_kwargs={"connect_args": CONNECT}, skip_table_creation=True,
             ), SOON)  # fmt: skip
-        path = self.folder / JOURNAL
+        path = self.folder / SEARCH_JOURNAL
         try:
             return JournalStorage(ReadOnlyJournal(path))
         except (KeyError, TypeError, ValueError, AssertionError) as error:

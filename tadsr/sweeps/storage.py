@@ -24,7 +24,6 @@ from tadsr.sweeps import SEARCH_JOURNAL
 
 T = TypeVar("T")
 
-JOURNAL = SEARCH_JOURNAL
 LOST = (StorageInternalError, SQLAlchemyError)
 """What a database that went away makes Optuna raise."""
 
@@ -128,7 +127,7 @@ def open_storage(where: str, folder: Path) -> BaseStorage:
     """
     if where != "journal":
         return _open_database(where)
-    path = folder / JOURNAL
+    path = folder / SEARCH_JOURNAL
     try:
         return JournalStorage(Journal(path))
     except ValueError as error:  # a line in the middle that is no JSON

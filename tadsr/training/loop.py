@@ -135,10 +135,7 @@ class _Run(Generic[BatchT]):
         if team.decide(self._has_state):
             self.state.load(self.path)
             self.resumed_at = self.state.images
-            if team.is_main():
-                print(
-                    f"goes on at {self.state.images} of {self.settings.images} images", flush=True
-                )
+            team.announce(f"goes on at {self.state.images} of {self.settings.images} images")
             team.decide(lambda: self.curves.rewind(self.state.images))
             return
         errors = self._validate()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,13 @@ sweeps:
     sampler: {kind: random}
     budget: {trials: 2}
 """
+
+
+def marks(what: str) -> list[pytest.MarkDecorator]:
+    """Of a file of these tests, which run where they are asked for."""
+    unasked = pytest.mark.skipif("TADSR_TEST_FAULTS" not in os.environ,
+                                 reason=f"{what}: make test-faults")  # fmt: skip
+    return [pytest.mark.faults, pytest.mark.slow, unasked]
 
 
 @dataclass

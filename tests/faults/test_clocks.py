@@ -17,14 +17,10 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from tadsr.files import read_json
-from tests.faults.conftest import Whole, make_place
+from tests.faults.conftest import Whole, make_place, marks
 from tests.workplace import LONGEST, Workplace, changed
 
-pytestmark = [
-    pytest.mark.faults, pytest.mark.slow,
-    pytest.mark.skipif("TADSR_TEST_FAULTS" not in os.environ,
-                       reason="whole runs under a clock that jumps: make test-faults"),
-]  # fmt: skip
+pytestmark = marks("whole runs under a clock that jumps")
 
 DAY = 86400
 

@@ -10,14 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import Whole, make_place
+from tests.faults.conftest import Whole, make_place, marks
 from tests.workplace import read_only
 
-pytestmark = [
-    pytest.mark.faults, pytest.mark.slow,
-    pytest.mark.skipif("TADSR_TEST_FAULTS" not in os.environ,
-                       reason="needs a whole run: make test-faults"),
-]  # fmt: skip
+pytestmark = marks("needs a whole run")
 
 
 @pytest.mark.parametrize("seed", range(3))

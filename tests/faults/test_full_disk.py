@@ -12,14 +12,10 @@ import pytest
 from safetensors import safe_open
 
 from tadsr.files import read_json
-from tests.faults.conftest import Whole, make_place
+from tests.faults.conftest import Whole, make_place, marks
 from tests.workplace import Workplace
 
-pytestmark = [
-    pytest.mark.faults, pytest.mark.slow,
-    pytest.mark.skipif("TADSR_TEST_FAULTS" not in os.environ,
-                       reason="small disks are mounted, minutes of work: make test-faults"),
-]  # fmt: skip
+pytestmark = marks("small disks are mounted, minutes of work")
 
 SIZE = 400 * 2**20
 MADE = {

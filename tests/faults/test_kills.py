@@ -14,22 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import pytest
 from mlflow.tracking import MlflowClient
 
 from tadsr.files import read_json
 from tests.conftest import REPOSITORY
-from tests.faults.conftest import Whole, make_place
+from tests.faults.conftest import Whole, make_place, marks
 from tests.workplace import LONGEST, Workplace
 
 sys.path.insert(0, str(REPOSITORY / "tests" / "publish"))
 from shown import runs_of
 
-pytestmark = [
-    pytest.mark.faults, pytest.mark.slow,
-    pytest.mark.skipif("TADSR_TEST_FAULTS" not in os.environ,
-                       reason="many kills, a quarter of an hour: make test-faults"),
-]  # fmt: skip
+pytestmark = marks("many kills, a quarter of an hour")
 
 AIMED = Counter(data=1, weights=1, teacher=2, targets=2, sweep=3, student=4, evaluate=4, compare=1,
                 report=2, publish=2)  # fmt: skip

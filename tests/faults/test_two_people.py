@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import pytest
-
 from tadsr.files import link_tree
-from tests.faults.conftest import Whole, make_place
+from tests.faults.conftest import Whole, make_place, marks
 from tests.workplace import LONGEST, Workplace
 
-pytestmark = [
-    pytest.mark.faults, pytest.mark.slow,
-    pytest.mark.skipif("TADSR_TEST_FAULTS" not in os.environ,
-                       reason="many starts, minutes of them: make test-faults"),
-]  # fmt: skip
+pytestmark = marks("many starts, minutes of them")
 
 ROUNDS = 20
 TOLD = re.compile(r"is already under way by process (\d+) on \S+ since \d{4}-\d\d-\d\d \S+ UTC; ")

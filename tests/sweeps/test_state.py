@@ -16,13 +16,13 @@ import pytest
 from optuna.trial import TrialState
 
 from tadsr.errors import TadsrError
-from tadsr.sweeps import state
+from tadsr.sweeps import SEARCH_JOURNAL, state
 from tadsr.sweeps.database_state import database_state
 from tadsr.sweeps.journal_state import journal_state
 from tadsr.sweeps.leases import LEASE, Lease, Worker
 from tadsr.sweeps.remarks import Remark
 from tadsr.sweeps.state import SearchState
-from tadsr.sweeps.storage import JOURNAL, JournalLock, journal_lock
+from tadsr.sweeps.storage import JournalLock, journal_lock
 from tadsr.sweeps.study import SweepStudy
 from tests.postgresql import PostgreSQL
 from tests.sweeps.made_up import open_study, run_worker, spec
@@ -66,7 +66,7 @@ def test_a_search_that_has_not_begun_is_said(tmp_path: Path) -> None:
 
 def test_a_cut_line_is_a_note_and_the_next_worker_mends_it(tmp_path: Path) -> None:
     study = begun(tmp_path)
-    with (tmp_path / JOURNAL).open("ab") as stream:
+    with (tmp_path / SEARCH_JOURNAL).open("ab") as stream:
         stream.write(b'{"op_code":8,"wor')
     (said,) = journal_state(tmp_path)
     assert said.level == "note"
@@ -79,8 +79,8 @@ def test_a_cut_line_is_a_note_and_the_next_worker_mends_it(tmp_path: Path) -> No
 def test_a_damaged_line_is_a_problem_whose_remedy_helps(tmp_path: Path) -> None:
     folder = tmp_path / "a folder; with $(names)"
     begun(folder)
-    lines = (folder / JOURNAL).read_bytes().splitlines(keepends=True)
-    (folder / JOURNAL).write_bytes(b"".join([*lines[:2], b"nonsense\n", *lines[2:]]))
+    lines = (folder / SEARCH_JOURNAL).read_bytes().splitlines(keepends=True)
+    (folder / SEARCH_JOURNAL).write_bytes(b"".join([*lines[:2], b"nonsense\n", *lines[2:]]))
     (said,) = journal_state(folder)
     assert said.level == "problem"
     assert "line 3" in said.text
@@ -93,7 +93,7 @@ def test_a_journal_that_cannot_be_written_is_a_problem_whose_remedy_helps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun(tmp_path)
-    (tmp_path / JOURNAL).chmod(0o444)
+    (tmp_path / SEARCH_JOURNAL).chmod(0o444)
     # As for all users but root, who may write anywhere, and may run this test.
     monkeypatch.setattr(os, "access", lambda path, mode: bool(Path(path).stat().st_mode & 0o200))
     (said,) = journal_state(tmp_path)
@@ -104,18 +104,20 @@ def test_a_journal_that_cannot_be_written_is_a_problem_whose_remedy_helps(
 
 def test_a_journals_lock_says_whose_it_is_and_whether_that_is_alive(tmp_path: Path) -> None:
     begun(tmp_path)
-    lock = JournalLock(str(tmp_path / JOURNAL))
+    lock = JournalLock(str(tmp_path / SEARCH_JOURNAL))
     lock.acquire()
     (said,) = journal_state(tmp_path)
     assert said.level == "ok"
     assert f"process {os.getpid()} on" in said.text
-    os.utime(journal_lock(tmp_path / JOURNAL), (time.time() - 60,) * 2)
+    os.utime(journal_lock(tmp_path / SEARCH_JOURNAL), (time.time() - 60,) * 2)
     (said,) = journal_state(tmp_path)
     assert said.level == "warning"
     assert "for 60 s" in said.text
     dead = subprocess.Popen(["true"])
     dead.wait()
-    journal_lock(tmp_path / JOURNAL).write_text(f"process {dead.pid} on {os.uname().nodename}")
+    journal_lock(tmp_path / SEARCH_JOURNAL).write_text(
+        f"process {dead.pid} on {os.uname().nodename}"
+    )
     (said,) = journal_state(tmp_path)
     assert (said.level, "which is dead" in said.text) == ("note", True)
     lock.release()

@@ -10,21 +10,21 @@ from optuna.storages import JournalStorage
 from optuna.trial import TrialState
 
 from tadsr.errors import ConfigError, CorruptionError, TadsrError
-from tadsr.sweeps import storage
-from tadsr.sweeps.storage import JOURNAL, Journal, cut_torn_tail, open_storage, patiently
+from tadsr.sweeps import SEARCH_JOURNAL, storage
+from tadsr.sweeps.storage import Journal, cut_torn_tail, open_storage, patiently
 from tests.postgresql import PostgreSQL
 from tests.sweeps.made_up import SPACE, WEIGHT, open_study, run_worker, spec
 
 
 def test_a_journal_cut_anywhere_is_repaired_and_loses_that_entry_alone(tmp_path: Path) -> None:
     run_worker(tmp_path, open_study(tmp_path, spec(budget={"trials": 3})))
-    whole = (tmp_path / JOURNAL).read_bytes()
+    whole = (tmp_path / SEARCH_JOURNAL).read_bytes()
     ends = [i + 1 for i, byte in enumerate(whole) if byte == 10]
     chance = random.Random(0)
     for cut in chance.sample(range(ends[2], len(whole)), 25):
-        (tmp_path / JOURNAL).write_bytes(whole[:cut])
-        JournalStorage(Journal(tmp_path / JOURNAL))
-        kept = (tmp_path / JOURNAL).read_bytes()
+        (tmp_path / SEARCH_JOURNAL).write_bytes(whole[:cut])
+        JournalStorage(Journal(tmp_path / SEARCH_JOURNAL))
+        kept = (tmp_path / SEARCH_JOURNAL).read_bytes()
         assert kept == whole[: max(end for end in ends if end <= cut)]
         study = open_study(tmp_path, spec(budget={"trials": 3}))
         for trial in study.trials(TrialState.RUNNING):
@@ -35,7 +35,7 @@ def test_a_journal_cut_anywhere_is_repaired_and_loses_that_entry_alone(tmp_path:
 
 def test_a_line_cut_by_one_worker_does_not_spoil_what_another_writes(tmp_path: Path) -> None:
     study = open_study(tmp_path, spec())
-    with (tmp_path / JOURNAL).open("ab") as stream:
+    with (tmp_path / SEARCH_JOURNAL).open("ab") as stream:
         stream.write(b'{"op_code":8,"worker_id":"x","tri')
     study.add({WEIGHT: 0.5})
     fresh = open_study(tmp_path, spec())
@@ -45,7 +45,7 @@ def test_a_line_cut_by_one_worker_does_not_spoil_what_another_writes(tmp_path: P
 def test_a_full_disk_leaves_the_journal_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    journal = Journal(tmp_path / JOURNAL)
+    journal = Journal(tmp_path / SEARCH_JOURNAL)
     journal.append_logs([{"a": 1}])
     before = journal.path.read_bytes()
 
@@ -61,7 +61,7 @@ def test_a_full_disk_leaves_the_journal_as_it_was(
 
 def test_a_journal_damaged_in_the_middle_is_named(tmp_path: Path) -> None:
     open_study(tmp_path, spec())
-    path = tmp_path / JOURNAL
+    path = tmp_path / SEARCH_JOURNAL
     path.write_bytes(b"nonsense\n" + path.read_bytes())
     with pytest.raises(CorruptionError, match=f"{path}: damaged"):
         open_storage("journal", tmp_path)
