@@ -31,6 +31,9 @@ def comparison_files(folder: Path) -> dict[str, str]:
 PAPER = "paper"
 """The folder of a report in which `tadsr report paper` writes; no part of the report."""
 
+IMAGES = "images"
+"""The folder of a report with whole images, beside those that the page holds."""
+
 
 def report_files(folder: Path) -> dict[str, str]:
     """Digest of each file of a report: the page, figures, tables, and what lies with them.

@@ -16,6 +16,7 @@ import numpy as np
 
 from tadsr.config import MetricSpec
 from tadsr.files import atomic_path
+from tadsr.plan.artefacts import IMAGES
 from tadsr.report.content import ReportContent
 from tadsr.report.reading import Dataset
 
@@ -173,7 +174,7 @@ def link_images(root: Path, sets: Sequence[ImageSet]) -> None:
     Hard links where the file system allows, else copies; never symbolic links, which would break
     when the report's folder is passed on.
     """
-    folder = root / "report" / "images"
+    folder = root / "report" / IMAGES
     wanted = {
         f"{source.folder}/{image}.png"
         for entry in sets for source in entry.sources for image in source.images

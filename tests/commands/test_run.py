@@ -10,8 +10,9 @@ from tadsr.cli import main
 from tadsr.commands import run
 from tadsr.commands.ending import fail, failed_jobs
 from tadsr.errors import ConfigError, TadsrError
-from tadsr.files import write_text
+from tadsr.files import sha256_file, write_text
 from tadsr.plan import Plan
+from tadsr.plan.receipts import write_receipt
 from tadsr.plan.times import stamps
 from tests.plan.made_up import MINI, finish_all, finish_run, mini
 
@@ -43,6 +44,21 @@ def test_a_lost_student_is_stale_with_all_that_follows_from_it(plan: Plan) -> No
 def test_a_retrained_student_of_other_content_is_measured_again(plan: Plan) -> None:
     finish_run(plan, "students/full/seed-0", content="other")
     assert "evaluate/full" in run.stale_jobs(plan)
+
+
+def test_a_report_is_made_again_where_a_file_changed_or_an_image_is_gone(plan: Plan) -> None:
+    page = plan.output("report")
+    files = {"index.html": page, "images/a.png": page.parent / "images" / "a.png"}
+    write_text(files["images/a.png"], "an image")
+    write_receipt(plan, "report", {
+        name: {"status": "done", "content": sha256_file(path)} for name, path in files.items()
+    })  # fmt: skip
+    assert run.stale_jobs(plan) == []
+    files["images/a.png"].unlink()
+    assert run.stale_jobs(plan) == ["report", "publish"]
+    write_text(files["images/a.png"], "an image")
+    write_text(page, "another page")
+    assert run.stale_jobs(plan) == ["report", "publish"]
 
 
 def test_a_dry_run_lists_the_jobs_and_changes_nothing(
