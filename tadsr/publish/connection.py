@@ -17,7 +17,6 @@ from tadsr.publish.location import (
     ENVIRONMENT,
     artifact_location,
     is_server,
-    without_password,
 )
 
 REACH = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
@@ -84,15 +83,15 @@ def explained(uri: str, results: Path) -> Iterator[None]:
         yield
     except ImportError as error:
         raise UnreachableError(
-            f"MLflow at {without_password(uri)}: no driver for it is installed ({error.name}); "
+            f"MLflow at {uri}: no driver for it is installed ({error.name}); "
             f"write postgresql+psycopg://, whose driver is here, in {ENVIRONMENT}, or "
             "install the driver that SQLAlchemy has for it"
         ) from error
     except (MlflowException, SQLAlchemyError, OSError) as error:
-        if refused := storage_error(error, without_password(uri)):
+        if refused := storage_error(error, uri):
             raise refused from error
         raise UnreachableError(
-            f"MLflow at {without_password(uri)}: {_reason(error)}; nothing is lost, the files in "
+            f"MLflow at {uri}: {_reason(error)}; nothing is lost, the files in "
             f"{results} are the truth: make it reachable, or unset {ENVIRONMENT}, and run "
             "`tadsr publish` again"
         ) from error

@@ -54,7 +54,7 @@ def open_command(results: Path | str = "results") -> str:
     """What a user types to look at MLflow: a command on loopback, or a server's address."""
     uri = tracking_uri(results)
     if is_server(uri):
-        return without_password(uri)
+        return _without_user(uri)
     program = f"{shlex.quote(_program())} ui --host 127.0.0.1 --port {PORT}"
     if os.environ.get(ENVIRONMENT, "").strip():
         # A database's address may hold a password: not on the screen, nor in the list of processes.
@@ -63,8 +63,8 @@ def open_command(results: Path | str = "results") -> str:
     return f"{program} --backend-store-uri {store}"
 
 
-def without_password(uri: str) -> str:
-    """`uri` without user name and password, fit for the screen."""
+def _without_user(uri: str) -> str:
+    """A server's address as a browser takes it: user name and password are asked for there."""
     parts = urlsplit(uri)
     if "@" not in parts.netloc:
         return uri

@@ -9,8 +9,9 @@ from mlflow.store.db import utils
 from mlflow.tracking import MlflowClient
 from sqlalchemy import create_engine, inspect
 
+from tadsr.errors import without_secrets
 from tadsr.publish.connection import REACH, explained, settings
-from tadsr.publish.location import ENVIRONMENT, is_server, tracking_uri, without_password
+from tadsr.publish.location import ENVIRONMENT, is_server, tracking_uri
 
 
 def tracking_state(results: Path) -> tuple[str, str]:
@@ -19,7 +20,7 @@ def tracking_state(results: Path) -> tuple[str, str]:
     Raises `TadsrError` if MLflow cannot be reached.
     """
     uri = tracking_uri(results)
-    shown = without_password(uri)
+    shown = without_secrets(uri)
     with explained(uri, results), settings(REACH):
         if is_server(uri):
             MlflowClient(uri).search_experiments(max_results=1)

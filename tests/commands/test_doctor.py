@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine
 
 from tadsr.cli import main
 from tadsr.commands.checkup import Finding, machine, searches, services, software
@@ -107,6 +108,16 @@ def test_tables_of_another_mlflow_are_a_problem(
     text, remedy = tracking_state(tmp_path)
     assert "181f10493468" in text
     assert "mlflow db upgrade" in remedy
+
+
+@pytest.mark.parametrize("address", ["me:geheim@host/x", "host/x?user=me&password=geheim"])
+def test_what_a_database_is_called_holds_no_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"postgresql://{address}")
+    monkeypatch.setattr("tadsr.publish.state.create_engine", lambda _: create_engine("sqlite://"))
+    text, _ = tracking_state(tmp_path)
+    assert "is empty" in text and "host/x" in text and "geheim" not in text
 
 
 def test_a_server_that_is_down_is_a_problem_and_its_password_stays_secret(
