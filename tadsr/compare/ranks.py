@@ -37,7 +37,7 @@ class RankCorrelation:
     """(metrics, metrics); 1: both metrics put the upscalers in one order from worst to best, -1: in
     opposite orders. None where a metric has the same mean for all upscalers."""
     left_out: tuple[str, ...]
-    """Upscalers that lack one of the metrics."""
+    """Upscalers that lack one of the metrics, or have it on fewer images than others."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,11 @@ def rank_correlation(
     """
     found = []
     for (dataset,), members in _by(summaries, "dataset"):
-        means = {(s.metric, s.variant): s.mean for s in members if s.mean is not None}
+        most: dict[str, int] = {}
+        for s in members:
+            most[s.metric] = max(s.n_images, most.get(s.metric, 0))
+        means = {(s.metric, s.variant): s.mean for s in members
+                 if s.mean is not None and s.n_images == most[s.metric]}  # fmt: skip
         higher = {m: direction_of(m, directions or {}) for m in sorted({m for m, _ in means})}
         metrics = [metric for metric, known in higher.items() if known is not None]
         names = sorted({s.variant for s in members})

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from tadsr.config import METRICS, MetricSpec
 from tadsr.config.data import DatasetSpec
 from tadsr.report.content import ReportContent
+from tadsr.report.part_means import part_notes
 from tadsr.report.reference import (
     PublishedResult,
     PublishedRuntime,
@@ -63,7 +64,10 @@ def _results_table(
             Column("source", "Source", numeric=False),
         ),
         rows=tuple(rows),
-        notes=tuple(unverified_note(content, shown if ours else [])),
+        notes=(
+            *unverified_note(content, shown if ours else []),
+            *part_notes(content, dataset, ours, shown if ours else []),
+        ),
         rules=(len(published),),
     )  # fmt: skip
 

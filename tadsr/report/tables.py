@@ -8,6 +8,7 @@ from tadsr.compare import UNVERIFIED
 from tadsr.compare.results import Comparison, Effect
 from tadsr.config import MetricSpec
 from tadsr.report.content import ReportContent
+from tadsr.report.part_means import PART, lack, part_notes
 from tadsr.report.table import GAP, Cell, Column, Table
 from tadsr.report.wording import (
     TONES,
@@ -98,15 +99,16 @@ def _metric_column(content: ReportContent, metric: MetricSpec) -> Column:
 def _ranks(content: ReportContent, dataset: str, metric: MetricSpec) -> dict[str, int]:
     """Best (1) and second (2) as displayed: what looks equal ranks equal.
 
-    A variant that lost a seed has the mean of its survivors, and is not ranked; neither are
-    numbers of unverified weights.
+    A variant that lost a seed has the mean of its survivors, and is not ranked; neither are means
+    over fewer images than others, nor numbers of unverified weights.
     """
     if content.unverified(metric.id):
         return {}
     shown: dict[str, float] = {}
     for upscaler in (*content.baselines, *content.variants):
         mean = content.means.get((dataset, upscaler, metric.id))
-        if mean is not None and not lost_seeds(content, upscaler):
+        part = lost_seeds(content, upscaler) or lack(content, dataset, upscaler, metric.id)
+        if mean is not None and not part:
             shown[upscaler] = round(mean.mean, metric.decimals)
     order = sorted(set(shown.values()), reverse=metric.higher_is_better)[:2]
     return {name: order.index(value) + 1 for name, value in shown.items() if value in order}
@@ -130,7 +132,8 @@ def mean_cell(
         half_width="" if half is None else number(half, metric.decimals),
         half_value=half,
         rank=(ranks or {}).get(upscaler, 0),
-        marks=DOUBTED if content.unverified(metric.id) else "",
+        marks=DOUBTED * content.unverified(metric.id)
+        + PART * bool(lack(content, dataset, upscaler, metric.id)),
     )
 
 
@@ -156,6 +159,7 @@ def _notes(content: ReportContent, dataset: str, metrics: tuple[MetricSpec, ...]
     ]
     notes += unverified_note(content, metrics)
     notes += lost_note(content)
+    notes += part_notes(content, dataset, (*content.baselines, *content.variants), metrics)
     absent = [m.title for m in content.metrics if m not in metrics]
     if absent:
         notes.append(f"{dataset} has no HR images, so {', '.join(absent)} cannot be computed.")

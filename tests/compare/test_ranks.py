@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -60,6 +61,14 @@ def test_rank_correlation_leaves_out_what_lacks_a_metric() -> None:
     (found,) = rank_correlation([*summaries, _fixed("d", 1.0, "psnr"), _fixed("d", None, "ssim")])
     assert (found.upscalers, found.left_out, found.tau[0][1]) == (("a", "b", "c"), ("d",), 1.0)
     assert rank_correlation(summaries[:3]) == []
+
+
+def test_rank_correlation_leaves_out_means_over_fewer_images() -> None:
+    summaries = [_fixed(name, mean, metric) for metric in ("psnr", "ssim")
+                 for name, mean in (("a", 1.0), ("b", 2.0), ("c", 3.0))]  # fmt: skip
+    part = [_fixed("d", 0.0, "psnr"), replace(_fixed("d", 9.0, "ssim"), n_images=7)]
+    (found,) = rank_correlation([*summaries, *part])
+    assert (found.upscalers, found.left_out, found.tau[0][1]) == (("a", "b", "c"), ("d",), 1.0)
 
 
 def test_average_ranks_are_scipy_s_friedman() -> None:

@@ -71,6 +71,29 @@ def test_best_is_first_by_the_metrics_direction(content: ReportContent) -> None:
                    for row in table.rows) == 2  # fmt: skip
 
 
+def test_a_mean_over_fewer_images_or_seeds_is_marked_and_not_ranked(content: ReportContent) -> None:
+    fewer = {
+        **content.means,
+        ("photos-bicubic", "teacher-1", "niqe"): Mean(1.0, None, None, 0, 5),
+        ("photos-bicubic", "no_discriminator", "lpips"): Mean(0.01, 0.0, 0.02, 2, 6),
+    }
+    table = main_table(replace(content, means=fewer), "photos-bicubic")
+    for row, metric in (("teacher-1", "niqe"), ("no_discriminator", "lpips")):
+        assert (cell(table, row, metric).rank, cell(table, row, metric).marks) == (0, "§")
+    assert cell(table, "full", "niqe").marks == ""
+    (note,) = (note for note in table.notes if note.startswith("§"))
+    assert "teacher-1 in NIQE (5 of 6 images)" in note
+    assert "no_discriminator in LPIPS (2 of 3 seeds)" in note
+
+
+def test_a_column_without_some_of_the_images_says_so(content: ReportContent) -> None:
+    fewer = {key: replace(mean, n_images=5) if key[2] == "niqe" else mean
+             for key, mean in content.means.items()}  # fmt: skip
+    table = main_table(replace(content, means=fewer), "photos-bicubic")
+    assert any(note.startswith("NIQE: over 5 of 6 images") for note in table.notes)
+    assert not any(note.startswith("§") for note in table.notes)
+
+
 def test_survivors_of_divergence_are_not_ranked(content: ReportContent) -> None:
     key = ("photos-bicubic", "distill_only", "psnr")
     better = {**content.means, key: Mean(99.0, 98.0, 100.0, 2, 6)}
@@ -82,8 +105,8 @@ def test_survivors_of_divergence_are_not_ranked(content: ReportContent) -> None:
 
 def test_what_looks_equal_ranks_equal(content: ReportContent) -> None:
     means = {k: v for k, v in content.means.items() if k[2] != "psnr"}
-    for name, value in (("bicubic", 30.001), ("full", 30.004), ("teacher-1", 29.0)):
-        means["photos-bicubic", name, "psnr"] = Mean(value, None, None, 0, 6)
+    for name, value, seeds in (("bicubic", 30.001, 0), ("full", 30.004, 3), ("teacher-1", 29.0, 0)):
+        means["photos-bicubic", name, "psnr"] = Mean(value, None, None, seeds, 6)
     table = main_table(replace(content, means=means), "photos-bicubic")
     ranks = [cell(table, name, "psnr").rank for name in ("bicubic", "full", "teacher-1")]
     assert ranks == [1, 1, 2]
