@@ -72,7 +72,8 @@ class DatasetSpec(Config):
     count: Positive | None = None
     """How many images (pairs) the folder must hold; another number is an error."""
     seed: Seed = 0
-    """Of the random degradation."""
+    """Of the random degradation of val and test sets; training crops have the seeds of the teacher
+    and of the targets."""
     allow_overlap: bool = False
     """Accept HR images that are in the training set too."""
 
@@ -152,6 +153,11 @@ class DataSpec(Config):
                 raise ValueError(f"data.{role} must be of kind photos or folder, not {spec.kind}")
         if self.train.allow_overlap:
             raise mistake_at("train.allow_overlap", "belongs to the val or test set that overlaps")
+        if self.train.seed:
+            raise mistake_at(
+                "train.seed", "changes nothing: training crops are drawn and degraded with "
+                "teacher.training.seed and targets.seed; set these",
+            )  # fmt: skip
         for role, spec in self._by_place().items():
             self._check_scale(role, spec)
         self._check_holdouts()

@@ -134,6 +134,7 @@ def _check_fit(pipeline: Any, spec: TeacherSpec, data: DataSpec) -> None:
             f"{spec.weights}: this teacher has {found} steps, the experiment says {wanted}; set "
             f"teacher.schedule.num_train_timesteps: {found}"
         )
+    _check_own(pipeline, spec)
     if pipeline.config.scale != data.scale:
         raise ConfigError(
             f"{spec.weights}: this teacher enlarges {pipeline.config.scale} times, and data.scale "
@@ -144,6 +145,26 @@ def _check_fit(pipeline: Any, spec: TeacherSpec, data: DataSpec) -> None:
         if crop is None or crop % multiple:
             raise ConfigError(
                 f"data.{role}.crop is {crop}; {spec.weights} needs a multiple of {multiple}"
+            )
+
+
+def _check_own(pipeline: Any, spec: TeacherSpec) -> None:
+    """Refuse settings that a saved pipeline would not take: its schedule and codec are its own.
+
+    A value that is the default may be one that nobody asked for.
+    """
+    default = TeacherSpec()
+    asked = [(f"schedule.{key}", value, getattr(default.schedule, key), pipeline.scheduler)
+             for key, value in spec.schedule.model_dump().items()]  # fmt: skip
+    factor = "scaling_factor"
+    asked.append((f"codec.{factor}", spec.codec.scaling_factor, default.codec.scaling_factor,
+                  pipeline.codec))  # fmt: skip
+    for key, value, usual, part in asked:
+        own = part.config[key.partition(".")[2]]
+        if value not in (own, usual):
+            raise ConfigError(
+                f"teacher.{key} is {value}, and {spec.weights} has {own}, which stays as it is; "
+                "leave it out"
             )
 
 

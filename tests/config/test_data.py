@@ -108,6 +108,7 @@ def test_a_count_that_sources_disagree_on_is_a_remark() -> None:
             ["data.train.holdout", "nothing to train on"],
         ),
         (f"data.train={{{HELD}, split: train, holdout: {{val: 1, tset: 1}}}}", ["tset", "test"]),
+        ("data.train.seed=5", ["data.train.seed", "targets.seed"]),
         ("data.train.allow_overlap=true", ["data.train.allow_overlap", "val or test"]),
         ("data.test.x={kind: lr_only, path: /x, hr: HR}", ["data.test.x", "no 'hr'"]),
         ("data.test.x={kind: lr_only, count: 3}", ["data.test.x", "need 'path'"]),

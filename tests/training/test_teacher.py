@@ -13,7 +13,8 @@ from tadsr.data.dataset import TrainingCrops
 from tadsr.pipeline import TADSRPipeline
 from tadsr.runs.curves import read_curves
 from tadsr.training import TrainingOutcome
-from tadsr.training.teacher import build_codec, build_scheduler, train_teacher
+from tadsr.errors import ConfigError
+from tadsr.training.teacher import build_codec, build_scheduler, import_teacher, train_teacher
 from tests.tiny import (
     CROP,
     NETWORK,
@@ -112,3 +113,22 @@ def test_a_huge_learning_rate_is_reported_as_divergence(
     assert outcome.status == "diverged"
     assert "image" in outcome.message
     assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"schedule": {"kappa": 1.0}}, "schedule.kappa is 1.0, and .* has 2.0"),
+        ({"schedule": {"prior_noise_scale": 0.9}}, "schedule.prior_noise_scale is 0.9"),
+        ({"codec": {"scaling_factor": 8.0}}, "codec.scaling_factor is 8.0"),
+    ],
+)
+def test_a_setting_that_a_saved_teacher_would_not_take_is_refused(
+    data: tuple[Path, DataSpec], trained: tuple[Path, TrainingOutcome], tmp_path: Path,
+    settings: dict[str, dict[str, float]], words: str,
+) -> None:  # fmt: skip
+    (root, spec), weights = data, str(trained[0] / "model")
+    import_teacher(TeacherSpec(weights=weights), root / "val", spec, tmp_path, device="cpu")
+    with pytest.raises(ConfigError, match=words):
+        import_teacher(TeacherSpec.model_validate({"weights": weights, **settings}), root / "val",
+                       spec, tmp_path, device="cpu")  # fmt: skip
