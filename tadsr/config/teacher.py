@@ -108,8 +108,8 @@ class TeacherSpec(Config):
 
     weights: str | None = None
     """A published teacher by name, such as resshift-realsrx4-s15-v1, or the folder of a saved
-    pipeline; then nothing is trained, and network, codec and schedule are the teacher's own: another
-    schedule or scaling factor beside a saved pipeline is an error."""
+    pipeline; then nothing is trained, and network, codec and schedule are its own: another
+    schedule or scaling factor beside the folder of a saved pipeline is an error."""
     network: NetworkSpec = NETWORKS["tiny"]
     codec: CodecSpec = CodecSpec()
     schedule: ScheduleSpec = ScheduleSpec()

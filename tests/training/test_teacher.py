@@ -10,10 +10,10 @@ from tadsr.config.data import DataSpec
 from tadsr.config.student import TeacherTrainingSpec
 from tadsr.config.teacher import TeacherSpec
 from tadsr.data.dataset import TrainingCrops
+from tadsr.errors import ConfigError
 from tadsr.pipeline import TADSRPipeline
 from tadsr.runs.curves import read_curves
 from tadsr.training import TrainingOutcome
-from tadsr.errors import ConfigError
 from tadsr.training.teacher import build_codec, build_scheduler, import_teacher, train_teacher
 from tests.tiny import (
     CROP,
