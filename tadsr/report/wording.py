@@ -229,6 +229,7 @@ def conditions(content: ReportContent) -> list[str]:
     when = "" if stored else "computed in each training step; "
     sizes = ", ".join(f"{d.name} ({count(d.n_images, 'image')})" for d in content.datasets)
     reuse = training.images / targets.pairs
+    samplers = sorted({content.cell(variant).targets.sampler for variant in content.variants})
     own = "the training pairs, " if targets.per_seed else ""
     shared = "one for each seed" if targets.per_seed else "shared by the seeds"
     return [
@@ -239,7 +240,7 @@ def conditions(content: ReportContent) -> list[str]:
         f"All students start from and imitate {teacher}, {source}. No seed varies the teacher, so "
         "every verdict is conditional on it: with another teacher the results may differ.",
         f"{count(max(len(pools), 1), 'pool')} of {answers} "
-        f"({_contents(content, pools)}{when}{targets.sampler} sampler, seed {targets.seed}), "
+        f"({_contents(content, pools)}{when}{' or '.join(samplers)} sampler, seed {targets.seed}), "
         f"{shared}. A student sees {training.images} images, so it meets each answer about "
         f"{reuse:.3g} times (base settings).",
         *merged(content.root),

@@ -156,6 +156,14 @@ def test_summary_says_what_was_found_and_on_what(content: ReportContent, built: 
     words = " ".join(conditions(replace(content, experiment=own)))
     assert "A seed sets the training pairs, the order of the training pairs" in words
     assert "shared by the seeds" not in words
+    drawn = content.experiment.variants["distill_only"].model_copy(
+        update={"delta": {"targets.sampler": "stochastic"}}
+    )
+    both = content.experiment.model_copy(
+        update={"variants": {**content.experiment.variants, "distill_only": drawn}}
+    )
+    words = " ".join(conditions(replace(content, experiment=both)))
+    assert "deterministic or stochastic sampler" in words
     page = (built / "report" / "index.html").read_text()
     for fact in (MISSING, "distill_only/seed-1 diverged", "results/synthetic/experiment.json"):
         assert fact in page
