@@ -59,6 +59,12 @@ class Run:
         """Whether this recipe is already carried out here; there is nothing to do then."""
         return self.card["status"] in FINISHED
 
+    @property
+    def seconds(self) -> float:
+        """Spent on it so far, in earlier processes too unless they were killed."""
+        before = float(self.card.get("seconds", 0.0))
+        return before if self.finished else round(before + time.monotonic() - self._started, 2)
+
     @classmethod
     @contextmanager
     def open(
@@ -109,14 +115,13 @@ class Run:
 
         It has the digest of each file beside it, and a checksum of its own.
         """
-        seconds = self.card.get("seconds", 0.0) + time.monotonic() - self._started
         self.card = {
             **self.card,
             "status": status,
             "content": content,
             "results": results or {},
             "message": message,
-            "seconds": round(seconds, 2),
+            "seconds": self.seconds,
         }
         if team.is_main():
             files = {name: sha256_file(self.folder / name) for name in run_files(self.folder)}
@@ -156,11 +161,14 @@ def _carry_out(
     run = cls(folder, key, team.decide(partial(dict, card)))
     try:
         yield run
-    except Exception as error:
-        text = f"{type(error).__name__}: {error}".splitlines()[0][:500]
-        failed = {**card, "status": "failed", "message": without_secrets(text)}
-        with suppress(StorageError):  # of a disk that is full `error` tells
-            write_json(folder / CARD, failed)
+    except BaseException as error:  # a signal's SystemExit too, for the time it took so far
+        if not run.finished:
+            stopped = {**card, "seconds": run.seconds}
+            if isinstance(error, Exception):
+                text = f"{type(error).__name__}: {error}".splitlines()[0][:500]
+                stopped |= {"status": "failed", "message": without_secrets(text)}
+            with suppress(StorageError):  # of a disk that is full `error` tells
+                write_json(folder / CARD, stopped)
         raise
 
 

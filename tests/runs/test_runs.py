@@ -60,6 +60,42 @@ def test_a_failure_is_on_the_card_and_the_same_recipe_goes_on(tmp_path: Path) ->
         assert (folder / "state.txt").read_text() == "half way"
 
 
+@pytest.mark.parametrize("ending", [SystemExit(143), KeyboardInterrupt(), ValueError("x")])
+def test_the_time_before_an_interruption_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: BaseException
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("tadsr.runs.folder.time.monotonic", lambda: clock[0])
+    folder = tmp_path / "teacher"
+    for spent in (40, 30):
+        with (
+            pytest.raises(type(ending)),
+            Run.open(folder, {}, {}, root=tmp_path, content=content) as run,
+        ):
+            run._started = clock[0]
+            clock[0] += spent
+            raise ending
+    with Run.open(folder, {}, {}, root=tmp_path, content=content) as run:
+        run._started = clock[0]
+        clock[0] += 5
+        run.finish("done", content(folder))
+    card = read_card(folder)
+    assert card is not None
+    assert card["seconds"] == 75
+
+
+def test_what_goes_wrong_after_the_end_undoes_nothing(tmp_path: Path) -> None:
+    with (
+        pytest.raises(BrokenPipeError),
+        Run.open(tmp_path / "teacher", {}, {}, root=tmp_path, content=content) as run,
+    ):
+        run.finish("done", content(tmp_path / "teacher"))
+        raise BrokenPipeError
+    card = read_card(tmp_path / "teacher")
+    assert card is not None
+    assert card["status"] == "done"
+
+
 def test_curves_rewind_to_the_resumed_position_and_forgive_a_torn_line(tmp_path: Path) -> None:
     curves = Curves(tmp_path / "metrics.jsonl")
     for images in (8, 16, 24):
