@@ -105,23 +105,31 @@ def _disagreements(
     summaries: Sequence[Summary],
     known: Mapping[str, MetricSpec],
 ) -> Iterable[Alarm]:
-    """Pairs of metrics that order the trained variants the other way round, beyond seed noise."""
+    """One alarm for all pairs of metrics that disagree on the trained variants' order."""
     trained = [s for s in summaries if s.seeds_total and s.metric in known]
     found = disagreements(
         trained,
         directions={metric: spec.direction for metric, spec in known.items()},
         leave_out={c.metric for c in comparisons if c.unverified},
     )
-    for d in found:
-        one, other = d.metrics
-        text = (
-            f"{d.dataset}: {one} and {other} order the trained variants against each other: of "
-            f"{d.opposed + d.agreed} pairs of variants that both tell apart beyond the scatter of "
-            f"seeds, {d.opposed} come out the other way round (Kendall's tau over all "
-            f"{d.variants} variants: {d.tau:+.2f}); {d.example[0]} is better than {d.example[1]} "
-            f"by {one}, and worse by {other}. Which metric counts decides which variant wins"
+    if not found:
+        return
+    places = [
+        f"{dataset}: " + ", ".join(
+            f"{' and '.join(d.metrics)} {d.opposed} of {d.opposed + d.agreed} (tau {d.tau:+.2f})"
+            for d in of
         )
-        yield Alarm("metrics_disagree", "", d.dataset, "", text)
+        for dataset, of in groupby(found, key=lambda d: d.dataset)
+    ]  # fmt: skip
+    most = max(found, key=lambda d: d.opposed)
+    text = (
+        "metrics disagree on the order of the trained variants. Pairs of variants in opposite "
+        "orders, of those that both metrics tell apart beyond the scatter of seeds (Kendall's tau "
+        f"over all variants): {'; '.join(places)}. For example on {most.dataset}, "
+        f"{most.example[0]} is better than {most.example[1]} by {most.metrics[0]}, and worse by "
+        f"{most.metrics[1]}: between such variants the choice of the metric decides"
+    )
+    yield Alarm("metrics_disagree", "", found[0].dataset if len(places) == 1 else "", "", text)
 
 
 def _moved(comparison: Comparison, *, better: bool) -> bool:

@@ -25,6 +25,9 @@ from tadsr.compare.results import Summary
 
 LEVEL = 0.01
 """Chance that a metric by which all variants are alike tells any two of them apart."""
+FEWEST = 3
+"""Pairs of variants in opposite orders from which on two metrics disagree on an order; of fewer
+variants than three, their only pair."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ def disagreements(
 ) -> list[Disagreement]:
     """Every pair of metrics that opposes more pairs of variants than it agrees on, by data set.
 
+    At least `FEWEST` pairs of variants, or all there are: one pair of many is no order.
     `summaries` and `directions` are those of `summarize` and `compare`; metrics of `leave_out`
     take no part, nor those whose better direction nobody knows.
     """
@@ -123,7 +127,8 @@ def _opposed(
               for of in (one, other)]  # fmt: skip
     first, second = (told_apart(table) for table in tables)
     opposed, agreed = (_sure(first, sign * second) for sign in (-1, 1))
-    if opposed.sum() <= agreed.sum():
+    enough = min(FEWEST, len(names) * (len(names) - 1) // 2)
+    if opposed.sum() <= agreed.sum() or opposed.sum() < enough:
         return
     size = np.where(opposed, np.minimum(np.abs(first), np.abs(second)), -1.0)
     best = np.unravel_index(int(np.argmax(size)), size.shape)

@@ -114,7 +114,7 @@ def test_null_is_no_difference_shown_or_under_powered(score_frame: Frames) -> No
     frame = score_frame({"full": level, "other": level + deltas})
     (found,) = compare(frame, "full", LPIPS)
     assert found.verdict == "no difference shown"
-    assert f"could have shown is {found.smallest_effect:.4g}" in found.text
+    assert f"differences from {found.smallest_effect:.4g} on with 80 % power" in found.text
     (found,) = compare(frame, "full", LPIPS, margins={LPIPS[0]: 1e-4})
     assert found.verdict == "under-powered"
     (found,) = compare(frame, "full", LPIPS, margins={("elsewhere", "lpips"): 1e-4})

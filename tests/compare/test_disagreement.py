@@ -60,11 +60,34 @@ def test_opposed_orders_are_found_and_described() -> None:
     (alarm,) = find_alarms([], [*psnr, *lpips])
     assert (alarm.kind, alarm.variant, alarm.dataset, alarm.metric) == (
         "metrics_disagree", "", "photos", "")  # fmt: skip
-    assert "of 6 pairs of variants that both tell apart" in alarm.text
-    assert "6 come out the other way round (Kendall's tau over all 4 variants: -1.00)" in alarm.text
-    assert "a is better than d by lpips, and worse by psnr" in alarm.text
+    assert "photos: lpips and psnr 6 of 6 (tau -1.00)" in alarm.text
+    assert "on photos, a is better than d by lpips, and worse by psnr" in alarm.text
     assert disagreements([*psnr, *lpips], directions={"lpips": "higher"}) == []
     assert disagreements([*psnr, *lpips], leave_out=["lpips"]) == []
+
+
+@pytest.mark.parametrize(("apart", "found"), [([0, 0, 0, 3], 1), ([0, 0, 3], 0), ([0, 3], 1)])
+def test_less_than_three_pairs_of_many_are_no_order(apart: list[float], found: int) -> None:
+    """Three pairs of six; two of three; the only one."""
+    level = np.array(apart, dtype=float)[:, None]
+    shape = (len(apart), 3)
+    tables = {"psnr": _noise(1, shape) + level, "lpips": _noise(2, shape) + level}
+    assert len(disagreements([s for m, t in tables.items() for s in _summaries(m, t)])) == found
+
+
+def test_all_disagreements_are_one_alarm() -> None:
+    level = np.array([[0.0], [1.0], [2.0], [3.0]])
+    summaries = [
+        summary
+        for dataset in ("faces", "photos")
+        for seed, metric in enumerate(("psnr", "ssim", "lpips", "niqe"))
+        for summary in _summaries(metric, _noise(seed) + level, dataset)
+    ]
+    assert len(disagreements(summaries)) == 8
+    (alarm,) = find_alarms([], summaries)
+    assert (alarm.kind, alarm.dataset) == ("metrics_disagree", "")
+    for dataset in ("faces", "photos"):
+        assert f"{dataset}: lpips and psnr 6 of 6 (tau -1.00), lpips and ssim 6 of 6" in alarm.text
 
 
 def test_what_a_seed_does_to_all_variants_hides_nothing() -> None:
