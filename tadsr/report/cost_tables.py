@@ -58,7 +58,7 @@ def _row(content: ReportContent, name: str, side: int) -> tuple[Cell, ...]:
     marks = DISTURBED if record.disturbed else ""
     macs = quantity(record.macs)
     times = [record.median, record.p95, record.slowest]
-    speed_up = _speed_up(content, name, record)
+    speed_up, doubted = _speed_up(content, name, record)
     return (
         *start,
         Cell(quantity(record.all_parameters), value=record.all_parameters),
@@ -66,20 +66,28 @@ def _row(content: ReportContent, name: str, side: int) -> tuple[Cell, ...]:
         Cell(quantity(times[0], "s"), value=times[0], marks=marks, tone=tone),
         *(Cell(quantity(seconds, "s"), value=seconds) for seconds in times[1:]),
         Cell(str(len(record.seconds)), value=len(record.seconds)),
-        Cell(GAP if speed_up is None else f"{speed_up:.1f} ×", value=speed_up),
+        Cell(
+            GAP if speed_up is None else f"{speed_up:.1f} ×",
+            value=speed_up,
+            marks=DISTURBED if doubted else "",
+        ),
         Cell(quantity(record.peak_bytes, "B"), value=record.peak_bytes),
     )
 
 
-def _speed_up(content: ReportContent, name: str, record: CostRecord) -> float | None:
-    """Over the teacher's most steps, if that was measured with the same device and threads."""
+def _speed_up(content: ReportContent, name: str, record: CostRecord) -> tuple[float | None, bool]:
+    """Over the teacher's most steps, if that was measured with the same device and threads.
+
+    And whether other work went on beside one of the two measurements.
+    """
     teacher = content.costs.get(_slowest_teacher(content))
     base = teacher.at(record.lr_side) if teacher else None
     if base is None or name == "bicubic" or base.where != record.where:
-        return None
+        return None, False
     if base.median is None or not record.median:
-        return None
-    return base.median / record.median
+        return None, False
+    doubted = base is not record and (base.disturbed or record.disturbed)
+    return base.median / record.median, doubted
 
 
 def _slowest_teacher(content: ReportContent) -> str:

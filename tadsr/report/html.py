@@ -32,7 +32,7 @@ from tadsr.report.published_tables import published_tables
 from tadsr.report.run_tables import cells_table, fidelity_table
 from tadsr.report.sweep_tables import sweep_tables
 from tadsr.report.sweep_words import sweep_parts
-from tadsr.report.table import Table
+from tadsr.report.table import Table, breakable
 from tadsr.report.tables import comparison_table, main_table
 from tadsr.report.wording import (
     MEANINGS,
@@ -182,6 +182,7 @@ def render(
            ("primary", "exploratory", "fidelity", "cost", "cells", "variants", "models")},
         svg=lambda figure: _svg(figure, content.root / "report" / "figures"),
         downloads=_downloads,
+        breakable=breakable,
     )  # fmt: skip
     return page.replace(DATA_HERE, comparer_data(content, sets, PAGE_LIMIT - len(page.encode())))
 

@@ -20,7 +20,7 @@ from tadsr.report.checklist import to_latex, to_markdown
 from tadsr.report.citations import bibliography
 from tadsr.report.content import ReportContent, gather
 from tadsr.report.crate import METADATA, described_files, write_crate
-from tadsr.report.drawing import save
+from tadsr.report.drawing import ONE_COLUMN, save
 from tadsr.report.figures import ReportFigure, all_figures
 from tadsr.report.grid_sheets import save_sheets
 from tadsr.report.grids import build_grids
@@ -127,7 +127,9 @@ def _figures(content: ReportContent, folder: Path) -> Iterator[str]:
     """Write every figure with its float; vector graphics, photographs as PNG."""
     for figure in all_figures(content):
         save(figure.figure, folder, figure.name, ["pdf"])
-        text = _float(f"{figure.name}.pdf", figure.name, figure_caption(content, figure))
+        narrow = figure.figure.get_figwidth() <= ONE_COLUMN
+        words = figure_caption(content, figure)
+        text = _float(f"{figure.name}.pdf", figure.name, words, narrow=narrow)
         write_text(folder / f"{figure.name}.tex", text)
         yield figure.name
     for grid in build_grids(content):
@@ -144,15 +146,19 @@ def figure_caption(content: ReportContent, figure: ReportFigure) -> str:
     return f"{figure.title}. {figure.caption}{seeds}"
 
 
-def _float(file: str, name: str, caption: str) -> str:
+def _float(file: str, name: str, caption: str, *, narrow: bool = False) -> str:
+    """A figure over both columns, or in its own size where it was drawn for one."""
+    kind = "figure" if narrow else "figure*"
+    own = rf"\ifdim\linewidth<{ONE_COLUMN}in \linewidth\else {ONE_COLUMN}in\fi"
+    width = own if narrow else r"\linewidth"
     lines = [
         r"% needs \usepackage{graphicx}, and \graphicspath if this folder is not the document's",
-        r"\begin{figure*}[tp]",
+        rf"\begin{{{kind}}}[tp]",
         r"\centering",
-        rf"\includegraphics[width=\linewidth,height=.75\textheight,keepaspectratio]{{{file}}}",
+        rf"\includegraphics[width={width},height=.75\textheight,keepaspectratio]{{{file}}}",
         rf"\caption{{{latex_escape(caption)}}}",
         rf"\label{{fig:{name}}}",
-        r"\end{figure*}",
+        rf"\end{{{kind}}}",
     ]
     return "\n".join(lines) + "\n"
 

@@ -9,7 +9,7 @@ from tadsr.compare.claims import t_interval
 from tadsr.report.content import ReportContent
 from tadsr.report.table import GAP, Cell, Column, Table
 from tadsr.report.tables import label_cell, lost_note, seeds_cell, seeds_of
-from tadsr.report.wording import TONES, caption, decimals_for, duration, number
+from tadsr.report.wording import TONES, caption, decimals_for, duration, half_text, number
 
 
 def fidelity_table(content: ReportContent) -> Table:
@@ -57,7 +57,9 @@ def _interval_cell(samples: NDArray[np.float64]) -> Cell:
     if len(samples) < 2 or np.ptp(samples) == 0:
         return Cell(number(mean, places), value=mean)
     half = float(t_interval(samples)[2])
-    return Cell(number(mean, places), value=mean, half_width=number(half, places), half_value=half)
+    return Cell(
+        number(mean, places), value=mean, half_width=half_text(half, places), half_value=half
+    )
 
 
 def cells_table(content: ReportContent) -> Table:

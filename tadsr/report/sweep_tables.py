@@ -14,7 +14,7 @@ from tadsr.report.content import ReportContent
 from tadsr.report.sweeps import Sweep, SweepPick, SweepTrial, shown_setting
 from tadsr.report.table import GAP, Cell, Column, Table, Tone
 from tadsr.report.tables import DOUBTED, doubted_note
-from tadsr.report.wording import caption, count, number
+from tadsr.report.wording import caption, count, half_text, number
 
 TONES: dict[str, Tone] = {"pruned": "muted", "diverged": "warn", "failed": "bad"}
 """Of a trial's state."""
@@ -205,7 +205,7 @@ def _mean_cell(sweep: Sweep, seeds: list[float], metric: MetricSpec) -> Cell:
         return _number_cell(sweep, seeds[0] if seeds else None, metric)
     half = float(t_interval(np.asarray(seeds))[2])
     return replace(_number_cell(sweep, float(np.mean(seeds)), metric),
-                   half_width=number(half, _decimals(metric)), half_value=half)  # fmt: skip
+                   half_width=half_text(half, _decimals(metric)), half_value=half)  # fmt: skip
 
 
 def _confirmed_notes(sweep: Sweep) -> Iterator[str]:

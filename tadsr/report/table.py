@@ -68,7 +68,8 @@ class Table:
 
     def to_markdown(self) -> str:
         """GitHub Markdown: best bold, second in italics (Markdown has no underline)."""
-        lines = [f"**{as_markdown(self.title)}.** {as_markdown(self.caption)}", ""]
+        caption = self.caption.replace("underline the second", "italics the second")
+        lines = [f"**{as_markdown(self.title)}.** {as_markdown(caption)}", ""]
         lines.append(_pipes(as_markdown(heading(column)) for column in self.columns))
         lines.append(_pipes("---:" if column.numeric else "---" for column in self.columns))
         for row in self.rows:
@@ -169,6 +170,18 @@ def _plain_cell(cell: Cell) -> str:
     return f"{mark}{cell.text}{interval}{cell.marks}"
 
 
+JOINT = re.compile(r"(?<=[A-Za-z])([_./:-]+)(?=[A-Za-z])")
+"""Where a name may break between lines."""
+
+
+def breakable(text: str) -> Markup:
+    """`text` escaped, with places to break inside of names, which else break within a word."""
+    parts = JOINT.split(text)  # words and the joints between them, in turn
+    return Markup("").join(
+        escape(part) + Markup("<wbr>") if at % 2 else escape(part) for at, part in enumerate(parts)
+    )
+
+
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """How text begins that spreadsheets calculate."""
 NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?")
@@ -214,7 +227,7 @@ def _html_heading(column: Column) -> Markup:
 
 
 def _html_cell(cell: Cell) -> Markup:
-    text = escape(cell.text)
+    text = breakable(cell.text) if cell.value is None else escape(cell.text)
     if cell.rank:
         text = Markup("<{0}>{1}</{0}>").format({1: "strong", 2: "u"}[cell.rank], text)
     if cell.half_width:

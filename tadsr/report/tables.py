@@ -14,6 +14,7 @@ from tadsr.report.wording import (
     TONES,
     caption,
     count,
+    half_text,
     number,
     p_text,
     primary_comparisons,
@@ -129,7 +130,7 @@ def mean_cell(
     return Cell(
         number(mean.mean, metric.decimals),
         value=mean.mean,
-        half_width="" if half is None else number(half, metric.decimals),
+        half_width=half_text(half, metric.decimals),
         half_value=half,
         rank=(ranks or {}).get(upscaler, 0),
         marks=DOUBTED * content.unverified(metric.id)

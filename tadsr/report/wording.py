@@ -37,8 +37,8 @@ MEANINGS: Mapping[str, str] = {
     "worse": "the seeds support that the variant is worse than the reference; as for better.",
     "no difference shown": "the seeds could have shown a difference worth knowing, and did not. "
     "It does not mean equal.",
-    "under-powered": "there are too few seeds to tell, whatever the truth is. It speaks neither "
-    "for nor against a variant.",
+    "under-powered": "the seeds show no difference, and are too few to show one of the size worth "
+    "knowing. It speaks neither for nor against a variant.",
 }
 """What each verdict word says."""
 
@@ -95,6 +95,14 @@ def decimals_for(value: float | None, significant: int = 3) -> int:
     return min(8, max(0, significant - 1 - math.floor(math.log10(abs(value)))))
 
 
+def half_text(half: float | None, decimals: int) -> str:
+    """What stands after ±; where `decimals` would show 0, the first digit that is not."""
+    if half is None:
+        return ""
+    shows = half == 0 or round(half, decimals)
+    return number(half, decimals if shows else decimals_for(half, 1))
+
+
 def p_text(p_value: float | None) -> str:
     """A p value; below 0.001 as a bound."""
     if p_value is None:
@@ -103,12 +111,14 @@ def p_text(p_value: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as `48 s`, `12 min` or `3.4 h`."""
+    """Seconds as `48 s`, `2.4 min`, `12 min` or `3.4 h`."""
     if seconds is None:
         return GAP
     if seconds < 120:
         return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+    if seconds < 7200:
+        return f"{seconds / 60:.1f} min" if seconds < 600 else f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
 
 
 PREFIXES = {4: "T", 3: "G", 2: "M", 1: "k", 0: "", -1: "m", -2: "µ"}
@@ -185,7 +195,8 @@ def _caveats(c: Comparison, decimals: int) -> Iterator[str]:
     if c.distinct_seeds < c.n_seeds:
         yield f"only {c.distinct_seeds} seeds differ, the others are copies"
     if c.verdict in ("no difference shown", "under-powered") and c.smallest_effect is not None:
-        yield f"these seeds show differences from {number(c.smallest_effect, decimals)} on"
+        smallest = number(c.smallest_effect, decimals)
+        yield f"these seeds show differences from {smallest} on with 80 % power"
     if c.verdict == "under-powered" and (c.seeds_for_margin or 0) > c.n_seeds:
         margin = number(c.margin, decimals)
         yield f"{c.seeds_for_margin} seeds would show the margin of {margin}"

@@ -75,9 +75,12 @@ def test_a_disturbed_measurement_is_marked(content: ReportContent) -> None:
     table = cost_table(content)
     assert row(table, "teacher-15", 64)["latency_median_seconds"].marks == "§"
     assert row(table, "students", 64)["latency_median_seconds"].marks == ""
+    assert row(table, "students", 64)["speed_up"].marks == "§", "it is over a disturbed latency"
+    assert row(table, "teacher-15", 64)["speed_up"].marks == "", "1 whatever the latency"
     assert any(note.startswith("§") and "0.9 cores" in note for note in table.notes)
     alone = cost_table(changed(content, "teacher-15", busy_elsewhere=0.1))
     assert not any(note.startswith("§") for note in alone.notes)
+    assert row(alone, "students", 64)["speed_up"].marks == ""
 
 
 def test_what_was_not_counted_or_measured_is_said(content: ReportContent) -> None:

@@ -89,6 +89,26 @@ def test_latencies_of_different_machines_do_not_share_an_axis(content: ReportCon
     assert quality_cost_data(replace(content, experiment=undeclared)) is None
 
 
+def test_students_whose_markers_cover_each_other_are_not_all_named(content: ReportContent) -> None:
+    names = ["full", *(n for n in content.variants if n != "full")]
+    for step, named in ((0.1, names), (0.0001, [names[0], names[-1]])):
+        means = {
+            key: replace(mean, mean=0.3 + step * names.index(key[1])) if key[1] in names else mean
+            for key, mean in content.means.items()
+        }
+        data = quality_cost_data(replace(content, means=means))
+        assert data is not None
+        assert [p.name for p in data.points if p.named and p.name in names] == named
+
+
+def test_words_say_what_bars_and_latencies_are(
+    content: ReportContent,
+) -> None:
+    words = next(f.caption for f in all_figures(content) if f.name == "quality-cost")
+    assert "bars are 95 % intervals over seeds" in words, "as drawn: half to each side"
+    assert "(beside other work: alone, teacher-15 may be faster)" in words
+
+
 def test_effects_are_the_declared_comparisons(content: ReportContent) -> None:
     panels = effects_data(content)
     assert [(p.dataset, p.metric.id) for p in panels] == [
@@ -184,6 +204,21 @@ def test_labels_do_not_cover_each_other() -> None:
     assert covered <= 5, "of 1225 pairs"
     frame = ax.get_window_extent()
     assert all(frame.x0 - 2 < box.x0 and box.x1 < frame.x1 + 2 for box in boxes)
+
+
+def test_numbers_do_not_cover_faint_points() -> None:
+    figure = new_figure(3.3, 2.6)
+    ax = figure.subplots()
+    ax.plot([0.5, 0.0, 1.0], [0.5, 0.0, 1.0], "o")
+    with style():
+        figure.draw_without_rendering()
+        right = ax.transData.transform((0.5, 0.5)) + np.array([6.5, 0]) * figure.dpi / 72
+        faint = ax.transData.inverted().transform(right)
+        for others in ((), [(faint[0], faint[1])]):
+            label_points(ax, [(0.5, 0.5, "1")], faint=others)
+    before, after = (text.get_window_extent() for text in ax.texts)
+    assert before.contains(*right)
+    assert not after.contains(*right)
 
 
 @pytest.mark.parametrize("amount", [5, 17, 53])

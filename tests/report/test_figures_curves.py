@@ -17,7 +17,13 @@ from tadsr.report.figures.curve_drawing import (
     highlighted,
     spread,
 )
-from tadsr.report.figures.curves import CurvePanel, described_curves, training_data
+from tadsr.report.figures.curves import (
+    MAX_PANELS,
+    CurvePanel,
+    described_curves,
+    training_data,
+    training_figures,
+)
 
 
 @pytest.fixture
@@ -66,3 +72,28 @@ def test_words_say_where_curves_end(content: ReportContent) -> None:
     end = next(line for line in panels[0].lines if line.variant == "full").mean[-1]
     assert f"val/target_mse ends at: full {end:.3g}" in words
     assert "distill_only diverged (1 seed)" in words
+
+
+def test_of_many_losses_those_of_most_students_are_drawn_and_the_others_named(
+    content: ReportContent,
+) -> None:
+    rare = {f"loss/a{i}": ((1.0, 0.5), (2.0, 0.4)) for i in range(MAX_PANELS)}
+    curves = {**content.curves, ("full", 0): {**content.curves["full", 0], **rare}}
+    crowded = replace(content, curves=curves)
+    names = [panel.name for panel in training_data(crowded)]
+    assert len(names) == MAX_PANELS
+    assert {"val/target_mse", "loss/regression", "loss/score_distillation"} <= set(names)
+    words = next(f.caption for f in training_figures(crowded) if f.name == "training")
+    absent = [name for name in rare if name not in names]
+    assert words.endswith(f"Not shown: {', '.join(absent)}.")
+    assert "Not shown" not in next(training_figures(content)).caption
+
+
+def test_few_points_have_markers(content: ReportContent) -> None:
+    line = next(p for p in training_data(content) if p.name == "val/target_mse").lines[0]
+    many = replace(line, images=tuple(range(50)), mean=(0.5,) * 50, low=(0.5,) * 50,
+                   high=(0.5,) * 50)  # fmt: skip
+    for drawn, marker in ((line, line.look.marker), (many, "")):
+        with style():
+            figure = draw_curves([CurvePanel("val/target_mse", (drawn,))])
+        assert str(figure.axes[0].get_lines()[0].get_marker()) in (marker, marker or "None")

@@ -45,7 +45,7 @@ def built(made: tuple[Experiment, Path], tmp_path_factory: pytest.TempPathFactor
 class WholePage(Page):
     """As `Page`, for tags that are never closed too."""
 
-    VOID = ("meta", "img", "br", "input", "link")
+    VOID = ("meta", "img", "br", "wbr", "input", "link")
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         super().handle_starttag(tag, attrs)

@@ -24,6 +24,8 @@ from tadsr.report import citations, paper
 from tadsr.report.checklist import OPEN, checklist, to_markdown
 from tadsr.report.content import ReportContent
 from tadsr.report.crate import METADATA
+from tadsr.report.drawing import ONE_COLUMN
+from tadsr.report.figures import all_figures
 from tadsr.report.paper import build_paper
 from tests.plan.made_up import MINI
 from tests.report.compiling import compile_latex, needs_latex, too_wide
@@ -242,3 +244,16 @@ def test_searches_are_told_with_all_their_trials(content: ReportContent, tmp_pat
     assert "student.losses.adversarial.weight" in found["Search weight"][0]
     others = "How were the other settings chosen, on which data, and after how many trials?"
     assert found[others] == (OPEN,)
+
+
+def test_a_figure_of_one_column_is_not_blown_up(
+    searched: ReportContent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paper, "build_grids", lambda content: [])
+    widths = {figure.name: figure.figure.get_figwidth() for figure in all_figures(searched)}
+    narrow = {name for name, width in widths.items() if width <= ONE_COLUMN}
+    assert narrow and narrow != set(widths)
+    for name in paper._figures(searched, tmp_path):
+        text = (tmp_path / f"{name}.tex").read_text()
+        assert (r"\begin{figure}[tp]" in text) == (rf"\else {ONE_COLUMN}in\fi" in text)
+        assert (r"\begin{figure}[tp]" in text) == (name in narrow)

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from tadsr.report.content import ReportContent
 from tadsr.report.latex import latex_escape, latex_table
-from tadsr.report.table import GAP, Cell, Column, Table
+from tadsr.report.table import GAP, Cell, Column, Table, breakable
+from tadsr.report.tables import main_table
 from tests.report.compiling import compile_latex, document, needs_latex, too_wide
 
 HOSTILE = r"<b onclick='x'>&amp;|_%$#{}~^\ "
@@ -52,6 +54,18 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.texts.append(data)
+
+
+def test_names_break_at_their_joints_and_numbers_never() -> None:
+    assert breakable("student.losses.score_distillation.weight = 0.02, a-b <x>") == (
+        "student.<wbr>losses.<wbr>score_<wbr>distillation.<wbr>weight = 0.02, a-<wbr>b &lt;x&gt;"
+    )
+
+
+def test_markdown_says_how_it_marks_the_second_best(content: ReportContent) -> None:
+    table = main_table(content, "photos-bicubic")
+    assert "underline the second" in table.caption
+    assert "italics the second" in table.to_markdown()
 
 
 def test_csv_keeps_full_precision_and_half_widths(table: Table) -> None:

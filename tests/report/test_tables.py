@@ -18,6 +18,7 @@ from tadsr.report.reading import Mean
 from tadsr.report.run_tables import cells_table, fidelity_table
 from tadsr.report.table import GAP, Cell, Table
 from tadsr.report.tables import comparison_table, main_table
+from tadsr.report.wording import half_text
 from tests.report.compiling import compile_latex, document, needs_latex, too_wide
 
 
@@ -46,6 +47,14 @@ def test_means_and_intervals_are_those_of_the_scores(
     low, high = stats.t.interval(0.95, len(seeds) - 1, seeds.mean(), stats.sem(seeds))
     assert shown.half_value == pytest.approx((high - low) / 2)
     assert float(shown.text) == pytest.approx(seeds.mean(), abs=0.00501)
+
+
+@pytest.mark.parametrize(
+    ("half", "shown"),
+    [(None, ""), (0.0, "0.00"), (0.0046, "0.005"), (0.00004, "0.00004"), (0.006, "0.01")],
+)
+def test_an_interval_is_never_shown_as_nothing(half: float | None, shown: str) -> None:
+    assert half_text(half, 2) == shown
 
 
 def test_baselines_have_no_interval(content: ReportContent, scores: pd.DataFrame) -> None:

@@ -23,6 +23,8 @@ MOST_LINES = 7
 HIGHLIGHTED = 3
 """Variants that a panel of more names beside the reference."""
 FAINT = Look("#9aa1a9", "o")
+FEW_POINTS = 12
+"""Points of a curve up to which each has a marker: between them nothing was measured."""
 LOGARITHMIC = 5
 """Largest ratio of values on a linear axis."""
 
@@ -103,7 +105,9 @@ def spread(heights: Sequence[float], gap: float) -> list[float]:
 
 def _draw_line(ax: Axes, line: CurveLine, *, faint: bool) -> None:
     look = line.look
+    few = 1 < len(line.images) <= FEW_POINTS and not faint
     ax.plot(line.images, line.mean, look.dash, color=look.color,
+            marker=look.marker if few else "", markersize=3, mew=0,
             label=None if faint else line.variant, lw=0.6 if faint else 1.4)  # fmt: skip
     if line.low != line.high and not faint:
         ax.fill_between(line.images, line.low, line.high, color=look.color, alpha=0.18, lw=0)

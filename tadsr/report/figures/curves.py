@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,8 @@ from tadsr.report.wording import caption, count
 
 BINS = 60
 """Points a curve is drawn with, at most."""
-MAX_PANELS = 6
+MAX_PANELS = 8
+"""The validation errors, and the losses that most students have."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class CurvePanel:
 
 def training_data(content: ReportContent) -> list[CurvePanel]:
     """A panel per validation error and loss of the students, validation first."""
-    names = _curve_names(content.curves.values())
+    names, _ = _curve_names(content.curves.values())
     styles = looks(content.variants)
     panels = []
     for name in names:
@@ -57,19 +59,21 @@ def training_data(content: ReportContent) -> list[CurvePanel]:
 def teacher_data(content: ReportContent) -> list[CurvePanel]:
     """A panel per validation error and loss of the teacher."""
     panels = []
-    for name in _curve_names([content.teacher_curve]):
+    for name in _curve_names([content.teacher_curve])[0]:
         x, y = zip(*binned(content.teacher_curve[name]), strict=True)
         line = CurveLine("teacher", x, y, y, y, (), Look(MUTED, "o"))
         panels.append(CurvePanel(name, (line,)))
     return panels
 
 
-def _curve_names(curves: Iterable[Mapping[str, Series]]) -> list[str]:
-    names = sorted({name for curve in curves for name in curve})
-    chosen = [n for n in names if n.startswith("val/")] + [
-        n for n in names if n.startswith("loss/")
-    ]
-    return chosen[:MAX_PANELS]
+def _curve_names(curves: Iterable[Mapping[str, Series]]) -> tuple[list[str], list[str]]:
+    """Curves to draw and curves to leave out: validation, then the losses that most curves have."""
+    found = Counter(name for curve in curves for name in curve)
+    names = sorted(n for n in found if n.startswith("val/"))
+    losses = sorted(n for n in found if n.startswith("loss/"))
+    names += sorted(losses, key=lambda name: -found[name])
+    chosen, left_out = names[:MAX_PANELS], names[MAX_PANELS:]
+    return sorted(chosen, key=lambda name: (name in losses, name)), left_out
 
 
 def _curve_line(content: ReportContent, variant: str, name: str, look: Look) -> CurveLine | None:
@@ -116,6 +120,8 @@ def training_figures(content: ReportContent) -> Iterator[ReportFigure]:
                            draw_multiples(panels[0], content.reference))  # fmt: skip
     choice = (f"Each panel names {content.reference} and the {HIGHLIGHTED} variants that end "
               "farthest from it; grey lines are the others." if crowded else "")  # fmt: skip
+    _, left_out = _curve_names(content.curves.values())
+    choice += f" Not shown: {', '.join(left_out)}." if left_out else ""
     yield ReportFigure("training", "training", "Training curves of the students",
                        caption("figures", "training", bins=BINS, seeds=seeds, choice=choice),
                        described_curves(panels),

@@ -33,10 +33,11 @@ def label_points(
     ax: Axes,
     points: Sequence[tuple[float, float, str]],
     others: Sequence[tuple[float, float]] = (),
+    faint: Sequence[tuple[float, float]] = (),
 ) -> None:
     """Write each text beside its point (x, y in data), where it covers neither text nor point.
 
-    `others` are points without a text.
+    `others` are points without a text, `faint` smaller ones.
 
     Positions depend on the layout: call `Figure.draw_without_rendering` when all else is drawn, and
     then this. A label that had to go far has a line to its point. Nothing here changes the layout.
@@ -44,10 +45,12 @@ def label_points(
     if not points:
         return
     to_points = 72 / ax.figure.dpi
-    every = [*(point[:2] for point in points), *others]
+    every = [*(point[:2] for point in points), *others, *faint]
     places = ax.transData.transform(every) * to_points
     left, bottom, right, top = np.asarray(ax.get_window_extent().extents) * to_points
-    taken: list[Box] = [_around(x, y, 3.5, 3.5) for x, y in places]
+    large = len(every) - len(faint)
+    taken: list[Box] = [_around(x, y, 3.5, 3.5) for x, y in places[:large]]
+    taken += [_around(x, y, 1.5, 1.5) for x, y in places[large:]]
     for (x, y, text), place in zip(points, places, strict=False):
         dx, dy = _free_offset(place, text, taken, (left, bottom, right, top))
         taken.append(_box(place, (dx, dy), text))

@@ -165,7 +165,8 @@ def draw_perception_distortion(planes: Sequence[Plane]) -> Figure:
         label_points(whole, [(p.x, p.y, str(p.number)) for p in outside],
                      [*((p.x, p.y) for p in inside), *nameless])  # fmt: skip
         label_points(near, [(p.x, p.y, str(p.number)) for p in inside],
-                     [place for place in nameless if _within(near, *place)])  # fmt: skip
+                     [place for place in nameless if _within(near, *place)],
+                     [seed for p in plane.points for seed in p.seeds])  # fmt: skip
     return figure
 
 

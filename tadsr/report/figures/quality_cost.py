@@ -18,6 +18,8 @@ from tadsr.report.wording import caption, count, quantity
 
 MOST_NAMES = 20
 """Points that are all named; of more, students share a latency and would hide each other's."""
+CLOSEST = 0.05
+"""Part of the points' range between two students from which on their markers can be told apart."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class QualityCost:
     points: tuple[CostPoint, ...]
     unverified: bool = False
     """Whether the metric used weights that are not known to be the official ones."""
+    disturbed: tuple[str, ...] = ()
+    """Upscalers whose latency was measured beside other work."""
 
 
 def quality_cost_data(content: ReportContent) -> QualityCost | None:
@@ -60,27 +64,35 @@ def quality_cost_data(content: ReportContent) -> QualityCost | None:
         return None
     endpoint = primary[0]
     styles = looks(content.variants, content.baselines)
-    points = []
+    points, disturbed = [], []
     for name in (*content.baselines, *content.variants):
         cost = students if name in content.variants else content.costs.get(name)
         record = cost.at(sizes[0]) if cost else None
         mean = content.means.get((endpoint.dataset, name, endpoint.metric))
         if mean and record and record.median and record.where == at.where:
             points.append(CostPoint(name, record.median, mean.mean, mean.half_width, styles[name]))
+            disturbed += [STUDENTS if cost is students else name] if record.disturbed else []
     if len({point.seconds for point in points}) < 2:
         return None
     metric = content.metric(endpoint.metric)
     doubted = content.unverified(metric.id)
     shown = _few_named(points, content)
-    return QualityCost(endpoint.dataset, metric, sizes[0], at.where, tuple(shown), doubted)
+    return QualityCost(endpoint.dataset, metric, sizes[0], at.where, tuple(shown), doubted,
+                       tuple(dict.fromkeys(disturbed)))  # fmt: skip
 
 
 def _few_named(points: Sequence[CostPoint], content: ReportContent) -> list[CostPoint]:
-    """Of many points only the models beside the students, the reference, the extremes are named."""
-    if len(points) <= MOST_NAMES:
-        return list(points)
+    """Named are the models beside the students, the reference, the lowest and the highest student.
+
+    Of few points, each student too that is not too close to a named one.
+    """
     students = sorted((p for p in points if p.name in content.variants), key=lambda p: p.quality)
     kept = {content.reference, students[0].name, students[-1].name, *content.baselines}
+    reach = max(p.quality for p in points) - min(p.quality for p in points)
+    for point in students if len(points) <= MOST_NAMES else ():
+        named = [p.quality for p in students if p.name in kept]
+        if all(abs(point.quality - other) >= CLOSEST * reach for other in named):
+            kept.add(point.name)
     return [p if p.name in kept else replace(p, named=False, look=Look(MUTED, ".")) for p in points]
 
 
@@ -90,7 +102,7 @@ def draw_quality_cost(data: QualityCost) -> Figure:
     names = [f"{number} {p.name}" for number, p in enumerate(named, start=1)]
     figure = new_figure(TWO_COLUMNS, 2.6 + key_height(names, TWO_COLUMNS))
     ax = figure.subplots()
-    for point in data.points:
+    for point in sorted(data.points, key=lambda p: p.named):
         look = point.look
         ax.errorbar(point.seconds, point.quality, yerr=point.half_width, fmt=look.marker,
                     color=look.color, markersize=8 if look.marker == "*" else 6,
@@ -121,7 +133,10 @@ def quality_cost_figures(content: ReportContent) -> Iterator[ReportFigure]:
     """Quality against latency, where both were measured."""
     data = quality_cost_data(content)
     if data:
+        who = ", ".join(data.disturbed)
+        beside = f" (beside other work: alone, {who} may be faster)" if who else ""
         words = caption("figures", "quality-cost", metric=data.metric.title, where=data.where,
+                        beside=beside,
                         samples=samples_of(content, data),
                         most=MOST_NAMES)  # fmt: skip
         yield ReportFigure("results", "quality-cost", "Quality and latency", words,
