@@ -210,7 +210,9 @@ def _caveats(c: Comparison) -> list[str]:
     if c.unverified:
         found.append("unverified: computed with weights that are not known to be the official ones")
     if c.verdict in ("no difference shown", "under-powered") and c.smallest_effect is not None:
-        found.append(f"it shows differences from {c.smallest_effect:.4g} on with 80 % power")
+        found.append(
+            f"these seeds show differences from {c.smallest_effect:.4g} on with 80 % power"
+        )
     if c.verdict == "under-powered":
         found += _enough_seeds(c)
     if c.diverged:
