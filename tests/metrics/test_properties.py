@@ -89,7 +89,7 @@ def test_ssim_is_scikit_images(pair: tuple[RGB8, RGB8]) -> None:
         luma(pair[1]).round(), luma(pair[0]).round(), data_range=255, gaussian_weights=True,
         sigma=1.5, use_sample_covariance=False, full=True,
     )  # fmt: skip
-    # Matlab and pyiqa average where the 11x11 window fits, and let no pixel count less than 0.
+    # Averaged where the 11x11 window fits, as Matlab's; pyiqa lets no pixel count less than 0.
     expected = np.maximum(per_pixel[5:-5, 5:-5], 0)
     rows, columns = (side - 10 for side in pair[0].shape[:2])
     assert expected.shape == (rows, columns)
