@@ -38,6 +38,8 @@ class Cell:
     half_width: str = ""
     """Half of the interval as shown, without `±`."""
     half_value: float | None = None
+    bounds: tuple[float, float] | None = None
+    """Of an interval that is the entry, `low to high`."""
     rank: int = 0
     """1 best and 2 second best of its column; 0 neither."""
     marks: str = ""
@@ -78,22 +80,28 @@ class Table:
         return "\n".join(lines).rstrip() + "\n"
 
     def to_csv(self) -> str:
-        """Full-precision numbers; a column with intervals is followed by its half widths."""
-        widths = [any(row[i].half_value is not None for row in self.rows)
-                  for i in range(len(self.columns))]  # fmt: skip
+        """Full-precision numbers; a column with intervals is followed by its half widths.
+
+        A column of intervals becomes two, of their ends.
+        """
+        keys: list[str] = []
+        texts: list[list[str]] = [[] for _ in self.rows]
+        for i, column in enumerate(self.columns):
+            cells = [row[i] for row in self.rows]
+            parts = [(column.key, [_csv_value(cell) for cell in cells])]
+            if any(cell.bounds for cell in cells):
+                ends = [cell.bounds or (None, None) for cell in cells]
+                parts = [(f"{column.key}_{name}", [_csv_number(pair[side]) for pair in ends])
+                         for side, name in enumerate(("low", "high"))]  # fmt: skip
+            elif any(cell.half_value is not None for cell in cells):
+                halves = [_csv_number(cell.half_value) for cell in cells]
+                parts.append((f"{column.key}_half_width", halves))
+            for key, values in parts:
+                keys.append(key)
+                for line, value in zip(texts, values, strict=True):
+                    line.append(value)
         stream = io.StringIO()
-        writer = csv.writer(stream, lineterminator="\n")
-        header: list[str] = []
-        for column, wide in zip(self.columns, widths, strict=True):
-            header += [column.key, f"{column.key}_half_width"] if wide else [column.key]
-        writer.writerow(header)
-        for row in self.rows:
-            line: list[str] = []
-            for cell, wide in zip(row, widths, strict=True):
-                line.append(_csv_value(cell))
-                if wide:
-                    line.append("" if cell.half_value is None else repr(cell.half_value))
-            writer.writerow(line)
+        csv.writer(stream, lineterminator="\n").writerows([keys, *texts])
         return stream.getvalue()
 
     def to_html(self) -> Markup:
@@ -185,6 +193,10 @@ def breakable(text: str) -> Markup:
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """How text begins that spreadsheets calculate."""
 NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?")
+
+
+def _csv_number(value: float | None) -> str:
+    return "" if value is None else repr(value)
 
 
 def _csv_value(cell: Cell) -> str:

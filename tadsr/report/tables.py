@@ -243,13 +243,13 @@ def difference_cells(
     c: Comparison | Effect, decimals: int, content: ReportContent
 ) -> tuple[Cell, Cell, Cell]:
     """A difference, its 95 % interval and p."""
-    interval, half = GAP, None
+    interval, half, ends = GAP, None, None
     marks = DOUBTED if content.unverified(c.metric) and c.delta is not None else ""
     if c.low is not None and c.high is not None:
         low, high = (number(bound, decimals, sign=True) for bound in (c.low, c.high))
-        interval, half = f"{low} to {high}", (c.high - c.low) / 2
+        interval, half, ends = f"{low} to {high}", (c.high - c.low) / 2, (c.low, c.high)
     return (
         Cell(number(c.delta, decimals, sign=True), value=c.delta, half_value=half, marks=marks),
-        Cell(interval),
+        Cell(interval, bounds=ends),
         Cell(p_text(c.p_value), value=c.p_value),
     )

@@ -68,6 +68,13 @@ def test_markdown_says_how_it_marks_the_second_best(content: ReportContent) -> N
     assert "italics the second" in table.to_markdown()
 
 
+def test_csv_has_the_ends_of_an_interval_as_numbers() -> None:
+    columns = (Column("name", "Name", numeric=False), Column("interval", "Interval"))
+    rows = ((Cell("a"), Cell("+0.00 to +0.05", bounds=(0.0012, 0.0512))), (Cell("b"), Cell(GAP)))
+    text = Table("t", "T", "", columns, rows).to_csv()
+    assert text.splitlines() == ["name,interval_low,interval_high", "a,0.0012,0.0512", "b,,"]
+
+
 def test_csv_keeps_full_precision_and_half_widths(table: Table) -> None:
     rows = list(csv.reader(io.StringIO(table.to_csv())))
     assert rows[0] == ["name", "psnr", "psnr_half_width", "note"]

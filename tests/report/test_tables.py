@@ -162,6 +162,7 @@ def test_comparisons_are_split_into_declared_and_exploratory(content: ReportCont
         assert row[keys.index("p_holm")].value == c.p_adjusted
         assert c.low is not None
         assert row[keys.index("interval")].text.startswith(f"{c.low:+.4f}".replace("-", "−"))
+        assert row[keys.index("interval")].bounds == (c.low, c.high)
 
 
 def test_fidelity_is_the_mean_over_surviving_seeds(content: ReportContent) -> None:
