@@ -256,7 +256,7 @@ def conditions(content: ReportContent) -> list[str]:
         f"{reuse:.3g} times (base settings).",
         *merged(content.root),
         f"Test sets: {sizes}. Intervals over seeds say how repeatable a recipe is on exactly "
-        "these images.",
+        "these images, each with one draw of sampling noise that all models and seeds share.",
     ]
 
 
