@@ -155,9 +155,11 @@ def lost_note(content: ReportContent) -> tuple[str, ...]:
 
 
 def _notes(content: ReportContent, dataset: str, metrics: tuple[MetricSpec, ...]) -> list[str]:
+    scored = {metric for place, _, metric in content.means if place == dataset}
     notes = [
-        f"{GAP} {m.title}: {content.missing[m.id]}" for m in metrics if m.id in content.missing
-    ]
+        f"{GAP} {m.title}: {content.missing.get(m.id, 'no score of it was found')}"
+        for m in metrics if m.id in content.missing or m.id not in scored
+    ]  # fmt: skip
     notes += unverified_note(content, metrics)
     notes += lost_note(content)
     notes += part_notes(content, dataset, (*content.baselines, *content.variants), metrics)

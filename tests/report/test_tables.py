@@ -67,6 +67,13 @@ def test_baselines_have_no_interval(content: ReportContent, scores: pd.DataFrame
     assert cell(main_table(content, "photos-bicubic"), "bicubic", "seeds").text == ""
 
 
+def test_a_column_without_any_score_has_a_note(content: ReportContent) -> None:
+    means = {key: mean for key, mean in content.means.items() if key[2] != "ssim"}
+    notes = main_table(replace(content, means=means), "photos-bicubic").notes
+    assert f"{GAP} SSIM-Y: no score of it was found" in notes
+    assert not any("SSIM" in note for note in main_table(content, "photos-bicubic").notes)
+
+
 def test_best_is_first_by_the_metrics_direction(content: ReportContent) -> None:
     table = main_table(content, "photos-bicubic")
     for metric in ("psnr", "ssim", "lpips", "niqe"):
