@@ -24,7 +24,7 @@ def test_the_papers_setting_is_that_of_the_paper() -> None:
     training, losses = experiment.student.training, experiment.student.losses
     assert training.images / training.batch_size == 30_000
     assert training.batch_size == 64
-    assert round(training.warmup * 30_000) == 5_001  # 5 000 but for the rounding of the share
+    assert round(training.warmup * 30_000) == 5_000
     assert (training.learning_rate, training.ema, training.weight_decay) == (5e-5, 0.999, 0)
     assert losses.adversarial.learning_rate == 5e-5
     assert (losses.score_distillation.weight, losses.adversarial.weight) == (1, 0.02)
