@@ -70,7 +70,7 @@ def _card_row(content: ReportContent, metric: MetricSpec) -> tuple[Cell, ...]:
         text = content.missing.get(metric.id, "no score of it was found")
         return (Cell(metric.title), Cell(f"missing: {text}", tone="warn"), *[Cell("")] * 5)
     libraries = _listed({**card.get("libraries", {}), **card.get("context", {})})
-    images = f"{card.get('color_space', '?')}, {card.get('bit_depth', '?')} bit"
+    images = f"{card.get('color_space', '?')} of {card.get('bit_depth', '?')}-bit images"
     if card.get("border_crop"):
         images += f", {card['border_crop']} pixels cut from each side"
     if metric.needs_reference:

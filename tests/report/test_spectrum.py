@@ -54,6 +54,18 @@ def test_the_report_has_the_figure_where_the_targets_have_spectra(content: Repor
     assert len(axes[0].get_lines()) == 6, "five steps and white noise"
 
 
+def test_both_kinds_have_one_scale_with_all_of_their_lines(content: ReportContent) -> None:
+    flatter = [{**at, "power": [0.04, 0.2, 0.3, 0.46]} for at in stored()["noise"]]
+    changed = replace(content, spectrum={**stored(), "noise": flatter})
+    (figure,) = [f.figure for f in all_figures(changed) if f.name == "spectrum"]
+    left, middle, _ = figure.axes
+    low, high = left.get_ylim()
+    assert middle.get_ylim() == (low, high)
+    for line in (*left.get_lines(), *middle.get_lines()):
+        values = [float(y) for y in line.get_ydata()]
+        assert low <= min(values) and max(values) <= high
+
+
 def test_it_is_read_from_the_reference_variants_pool(content: ReportContent) -> None:
     experiment, root = content.experiment, content.root
     targets = experiment.cell("full", 0).targets

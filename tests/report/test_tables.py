@@ -192,7 +192,7 @@ def test_every_cell_variant_and_metric_has_its_row(content: ReportContent) -> No
     assert [r[2].text for r in cells.rows].count("diverged") == 1
     rows = {row[0].text: " | ".join(cell.text for cell in row) for row in cards_table(content).rows}
     assert list(rows) == [m.title for m in content.metrics]
-    said = ["psnr (device cpu, pyiqa 0.1.15", "float32", "a network", "Y of YCbCr, 8 bit"]
+    said = ["psnr (device cpu, pyiqa 0.1.15", "float32", "a network", "Y of YCbCr of 8-bit images"]
     said += ["grey pictures read as RGB", "of the reference none: pairs", "none needed"]
     for words in said:
         assert words in rows["PSNR-Y"], words

@@ -68,6 +68,7 @@ def _relative(power: Sequence[float]) -> tuple[float, ...]:
 def draw_spectrum(data: SpectrumData, figure: Figure) -> None:
     """Spectra by t for both kinds, and their mean frequencies over t."""
     left, middle, right = figure.subplots(1, 3)
+    middle.sharey(left)  # the two are there to be compared
     for ax, panel in zip((left, middle), data.panels, strict=True):
         for index, (t, power) in enumerate(panel.powers.items()):
             ax.plot(data.frequencies, power, DASHES[index % len(DASHES)], label=f"t = {t}",
