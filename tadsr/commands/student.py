@@ -70,7 +70,7 @@ def train_cell(context: JobContext, cell: Cell) -> None:
                              plan.experiment.data, device)  # fmt: skip
             outcome = train_student(
                 cell.student, cell.seed, teacher, pool, folder,
-                device=device, progress=context.progress,
+                device=device, progress=student.timed(context.progress),
             )  # fmt: skip
             if cell.pick and outcome.status == "done":
                 confirm(plan, cell.pick, folder)

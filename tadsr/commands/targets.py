@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
                         spec, plan.teacher / "model", plan.dataset("train"), plan.dataset("val"),
                         experiment.data, folder,
                         device=choose_device(experiment.execution.device),
-                        progress=context.progress,
+                        progress=pool.timed(context.progress),
                     )  # fmt: skip
                     pool.finish("done", pool_content(folder), results=results)
                 print(f"targets {job.name}: {pool.card['results']}", flush=True)

@@ -43,14 +43,14 @@ def run(args: argparse.Namespace) -> int:
                 if not teacher.finished:
                     context.work_begins()
                     imported = plan.experiment.teacher.imported
-                    results = import_it(context) if imported else train_it(context)
+                    results = import_it(context) if imported else train_it(context, teacher)
                     teacher.finish("done", model_content(plan.teacher), results=results)
                 team.announce(f"teacher: {teacher.card['results']}")
             context.record("teacher", "done", teacher.card["content"])
     return 0
 
 
-def train_it(context: JobContext) -> dict[str, Any]:
+def train_it(context: JobContext, teacher: Run) -> dict[str, Any]:
     """Train from scratch, or go on."""
     from tadsr.training.teacher import train_teacher
 
@@ -59,7 +59,7 @@ def train_it(context: JobContext) -> dict[str, Any]:
     outcome = train_teacher(
         experiment.teacher, plan.dataset("train"), plan.dataset("val"), experiment.data,
         plan.teacher, device=choose_device(experiment.execution.device),
-        progress=context.progress,
+        progress=teacher.timed(context.progress),
     )  # fmt: skip
     if outcome.status != "done":
         raise TadsrError(

@@ -201,8 +201,7 @@ def _compute(content: ReportContent) -> Iterator[Item]:
     yield Item("Memory of the machines, and GPU model of the trainings?")
     yield Item("How much compute was used?", (
         *_seconds(content),
-        "data sets, searches, evaluation and report are not counted, nor what was killed without "
-        "notice",
+        "data sets, searches, evaluation and report are not counted",
     ))  # fmt: skip
     yield Item("Versions", (environments(content) or OPEN, f"checklist by tadsr {__version__}"))
     commands = (command for command, _ in reproduce(content))

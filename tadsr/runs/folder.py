@@ -27,6 +27,8 @@ from tadsr.runs import team
 from tadsr.runs.environment import describe_environment
 
 CARD = "run.json"
+NOTED_SECONDS = 30.0
+"""How often the card of a run at work says what it took so far: more than that no kill can hide."""
 FINISHED = ("done", "diverged")
 
 
@@ -61,9 +63,22 @@ class Run:
 
     @property
     def seconds(self) -> float:
-        """Spent on it so far, in earlier processes too unless they were killed."""
+        """Spent on it so far, in earlier processes too."""
         before = float(self.card.get("seconds", 0.0))
         return before if self.finished else round(before + time.monotonic() - self._started, 2)
+
+    def timed(self, progress: Callable[[int, int], None]) -> Callable[[int, int], None]:
+        """`progress`, as which the card learns now and then what was spent so far."""
+        noted = [time.monotonic()]
+
+        def call(done: int, total: int) -> None:
+            progress(done, total)
+            if team.is_main() and time.monotonic() - noted[0] > NOTED_SECONDS:
+                noted[0] = time.monotonic()
+                with suppress(StorageError):
+                    write_json(self.folder / CARD, {**self.card, "seconds": self.seconds})
+
+        return call
 
     @classmethod
     @contextmanager

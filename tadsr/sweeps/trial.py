@@ -98,7 +98,7 @@ class TrialRunner:
             try:
                 known = self._replay(folder, look)
                 if not run.finished:
-                    outcome = self._train(cell, folder, known, look, progress)
+                    outcome = self._train(cell, folder, known, look, run.timed(progress))
                     run.finish(outcome.status, trial_content(folder), results=outcome.results,
                                message=outcome.message)  # fmt: skip
             except _EndedEarly:

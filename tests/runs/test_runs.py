@@ -84,6 +84,25 @@ def test_the_time_before_an_interruption_counts(
     assert card["seconds"] == 75
 
 
+def test_the_time_before_a_kill_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("tadsr.runs.folder.time.monotonic", lambda: clock[0])
+    calls: list[tuple[int, int]] = []
+    with Run.open(tmp_path / "teacher", {}, {}, root=tmp_path, content=content) as run:
+        run._started = clock[0]
+        progress = run.timed(lambda done, total: calls.append((done, total)))
+        for step in range(1, 5):
+            clock[0] += 20
+            progress(step, 9)
+        card = read_card(tmp_path / "teacher")  # what a kill would leave
+        assert card is not None
+        assert (card["status"], card["seconds"]) == ("running", 80)
+        clock[0] += 1
+        run.finish("done", content(tmp_path / "teacher"))
+    assert run.card["seconds"] == 81
+    assert calls == [(step, 9) for step in range(1, 5)]
+
+
 def test_what_goes_wrong_after_the_end_undoes_nothing(tmp_path: Path) -> None:
     with (
         pytest.raises(BrokenPipeError),
