@@ -18,7 +18,7 @@ from tadsr.files import write_text
 from tadsr.report.card_tables import cards_table, flatten, variants_table
 from tadsr.report.content import ReportContent, gather
 from tadsr.report.cost_tables import cost_table, training_time_table
-from tadsr.report.drawing import inline_svg, save
+from tadsr.report.drawing import ONE_COLUMN, inline_svg, save
 from tadsr.report.factorial_tables import TITLES, factorial_tables
 from tadsr.report.figures import ReportFigure, all_figures
 from tadsr.report.grid_sheets import save_sheets
@@ -183,6 +183,7 @@ def render(
         svg=lambda figure: _svg(figure, content.root / "report" / "figures"),
         downloads=_downloads,
         breakable=breakable,
+        one_column=ONE_COLUMN,
     )  # fmt: skip
     return page.replace(DATA_HERE, comparer_data(content, sets, PAGE_LIMIT - len(page.encode())))
 

@@ -19,6 +19,7 @@ from tadsr.errors import TadsrError
 from tadsr.files import write_json
 from tadsr.report import build_report, main_tables_text
 from tadsr.report.content import ReportContent, gather
+from tadsr.report.drawing import ONE_COLUMN, save
 from tadsr.report.figures import Section, all_figures
 from tadsr.report.html import all_tables, render
 from tadsr.report.images import image_sets
@@ -178,6 +179,18 @@ def test_a_figure_of_any_section_is_on_the_page(
     moved = replace(content, root=built)
     page = render(moved, all_tables(moved), [replace(figure, section=section)], [])
     assert page.count('<figure id="effects">') == 1
+
+
+def test_a_figure_of_one_column_may_be_narrow(searched: ReportContent, tmp_path: Path) -> None:
+    figures = [f for f in all_figures(searched) if f.section == "sweeps"][:3]
+    content = replace(searched, root=tmp_path)
+    for figure in figures:
+        save(figure.figure, tmp_path / "report" / "figures", figure.name, ["svg"])
+    page = render(content, all_tables(content), figures, [])
+    wide = sum(figure.figure.get_figwidth() > ONE_COLUMN for figure in figures)
+    assert 0 < wide < len(figures)
+    assert page.count('<div class="plot wide">') == wide
+    assert page.count('<div class="plot">') == len(figures) - wide
 
 
 def test_words_of_this_report_are_explained(content: ReportContent) -> None:
