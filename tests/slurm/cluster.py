@@ -1,13 +1,12 @@
 """A real SLURM on this machine, of one node, from Debian's packages; gone when the block ends.
 
 The daemons run in the foreground as children, die with this process however it dies, and keep all
-their files in one folder. The one thing outside it is /etc/slurm/slurm.conf, because Snakemake's
-plugin drops the variable that could name another place.
+their files in one folder. The one thing outside it is their settings in /etc/slurm, because
+Snakemake's plugin drops the variable that could name another place.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 import pwd
 import shutil
@@ -19,11 +18,16 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from tests.slurm.accounting import SETTINGS, accounting, add_cluster
+from tests.slurm.daemons import daemon, wait_until
+
 CONFIG = Path("/etc/slurm/slurm.conf")
 MARK = "# made by the tests of tadsr\n"
 CLUSTER = "tadsr-tests"
-PACKAGES = ("slurm-wlm", "munge")
-DAEMONS = ("slurmctld", "slurmd", "slurmstepd")
+PACKAGES = ("slurm-wlm", "munge", "slurmdbd", "mariadb-server")
+DAEMONS = ("slurmdbd", "slurmctld", "slurmd", "slurmstepd")
+
+PROGRAMS = ("slurmctld", "munged", "slurmdbd", "mariadbd")
 
 TEMPLATE = """\
 ClusterName={cluster}
@@ -44,8 +48,7 @@ SelectTypeParameters=CR_CPU_Memory
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=1
 JobAcctGatherParams=OverMemoryKill
-AccountingStorageType=accounting_storage/none
-MpiDefault=none
+{accounting}MpiDefault=none
 ReturnToService=2
 KillWait=15
 MinJobAge=7200
@@ -68,10 +71,11 @@ def install() -> None:
     Raises:
         Unavailable: not root, no apt, or no packages.
     """
-    if shutil.which("slurmctld") and shutil.which("munged"):
+    lacking = [name for name in PROGRAMS if shutil.which(name) is None]
+    if not lacking:
         return
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise Unavailable("no slurmctld and munged here, and only root can install them with apt")
+        raise Unavailable(f"no {', '.join(lacking)} here, and only root can install them with apt")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for arguments in (["update"], ["install", "-y", "--no-install-recommends", *PACKAGES]):
         done = subprocess.run(["apt-get", "-qq", *arguments], env=environment, text=True,
@@ -100,14 +104,17 @@ def slurm(folder: Path) -> Iterator[None]:
     for name in ("state", "spool", "munge"):
         (folder / name).mkdir()
     text = TEMPLATE.format(cluster=CLUSTER, folder=folder, host=host,
-                           megabytes=min(megabytes - 500, 16_000))  # fmt: skip
+                           megabytes=min(megabytes - 500, 16_000),
+                           accounting=SETTINGS.format(folder=folder))  # fmt: skip
     with ExitStack() as stack:
         CONFIG.parent.mkdir(exist_ok=True)
         CONFIG.write_text(MARK + text)
         stack.callback(CONFIG.unlink)
         stack.enter_context(_munge(folder / "munge"))
+        stack.enter_context(accounting(folder, MARK))
+        add_cluster(CLUSTER)
         for name in ("slurmctld", "slurmd"):
-            stack.enter_context(_daemon([name, "-D", "-f", str(CONFIG)], folder / f"{name}.log"))
+            stack.enter_context(daemon([name, "-D", "-f", str(CONFIG)], folder / f"{name}.log"))
         stack.callback(_end_all_jobs)
         _wait_for_node(folder)
         yield
@@ -147,32 +154,9 @@ def _munge(folder: Path) -> Iterator[None]:
     command = ["munged", "--foreground", "--force", f"--key-file={key}",
                f"--socket={folder}/socket", f"--pid-file={folder}/pid",
                f"--log-file={folder}/log", f"--seed-file={folder}/seed"]  # fmt: skip
-    with _daemon(command, folder / "output", user=owner.pw_uid, group=owner.pw_gid):
-        _wait(lambda: (folder / "socket").exists(), "munged", folder / "output")
+    with daemon(command, folder / "output", user=owner.pw_uid, group=owner.pw_gid):
+        wait_until(lambda: (folder / "socket").exists(), "munged", folder / "output")
         yield
-
-
-@contextmanager
-def _daemon(
-    command: list[str], log: Path, user: int | None = None, group: int | None = None
-) -> Iterator[None]:
-    """A process that ends with the block, or with this process."""
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, cwd="/", user=user,
-                                   group=group, preexec_fn=_die_with_parent)  # fmt: skip
-    try:
-        yield
-    finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def _wait_for_node(folder: Path) -> None:
@@ -182,17 +166,7 @@ def _wait_for_node(folder: Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True)
         return done.stdout.strip() == "idle"
 
-    _wait(is_idle, "the node", folder / "slurmctld.log", folder / "slurmd.log")
-
-
-def _wait(ready: object, what: str, *logs: Path) -> None:
-    assert callable(ready)
-    end = time.monotonic() + 60
-    while not ready():
-        if time.monotonic() > end:
-            said = "".join(f"\n== {path}\n{path.read_text()[-3000:]}" for path in logs)
-            raise RuntimeError(f"{what} did not start within 60 s{said}")
-        time.sleep(0.2)
+    wait_until(is_idle, "the node", folder / "slurmctld.log", folder / "slurmd.log")
 
 
 def _end_all_jobs() -> None:

@@ -19,8 +19,8 @@ from tests.conftest import REPOSITORY
 from tests.slurm.cluster import Unavailable, slurm
 
 MINI = REPOSITORY / "tests" / "integration" / "mini.yaml"
-FLAGS = {"no-account": "", "status-command": "squeue", "init-seconds-before-status-checks": "2"}
-"""Of a cluster without accounting, and less patience than for a real one."""
+SOON = ("init-seconds-before-status-checks", "2")
+"""Less patience than for a real cluster."""
 SETTINGS = ("seeds=[0]", "execution.device=cpu", "student.training.images=960",
             "student.training.batch_size=80", "student.training.checkpoint_every=1000000",
             "evaluation.metrics=[psnr]", "evaluation.cost.sizes=[]")  # fmt: skip
@@ -45,10 +45,9 @@ class Place:
 
     def command(self, *arguments: str, settings: tuple[str, ...] = ()) -> list[str]:
         sets = [part for setting in (*SETTINGS, *settings) for part in ("--set", setting)]
-        flags = [part for name, value in FLAGS.items()
-                 for part in (f"--{self.profile}-{name}", value) if part]  # fmt: skip
         return [sys.executable, "-m", "tadsr", "run", "mini.yaml", "--offline", *sets,
-                "--profile", self.profile, *flags, *arguments]  # fmt: skip
+                "--profile", self.profile, f"--{self.profile}-{SOON[0]}", SOON[1],
+                *arguments]  # fmt: skip
 
     def start(self, *arguments: str, settings: tuple[str, ...] = ()) -> subprocess.Popen[str]:
         process = subprocess.Popen(
@@ -118,18 +117,9 @@ def whole(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Plac
 
 
 @pytest.fixture
-def place(whole: tuple[Place, str], tmp_path: Path) -> Place:
-    """The experiment without its students."""
-    return without_students(whole[0], Place(tmp_path))
-
-
-@pytest.fixture
-def arrays(whole: tuple[Place, str], tmp_path: Path) -> Place:
-    """The same, with job arrays."""
-    return without_students(whole[0], Place(tmp_path, "slurm-arrays"))
-
-
-def without_students(whole: Place, copy: Place) -> Place:
-    shutil.copytree(whole.folder, copy.folder, dirs_exist_ok=True)
+def place(whole: tuple[Place, str], tmp_path: Path, request: pytest.FixtureRequest) -> Place:
+    """The experiment without its students; a parameter is the profile that goes on with it."""
+    copy = Place(tmp_path, getattr(request, "param", "slurm"))
+    shutil.copytree(whole[0].folder, copy.folder, dirs_exist_ok=True)
     shutil.rmtree(copy.root / "students")
     return copy

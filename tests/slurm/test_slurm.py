@@ -1,4 +1,6 @@
-"""`tadsr run --profile slurm` on a real SLURM of one node: see docs/cluster.md for the last result.
+"""`tadsr run --profile slurm` on a real SLURM of one node, and where marked with job arrays, too.
+
+See docs/cluster.md for the last result.
 
 Run with `make test-slurm`.
 """
@@ -13,6 +15,7 @@ from tests.slurm.cluster import squeue
 from tests.slurm.conftest import Place, wait
 
 pytestmark = [pytest.mark.slow, pytest.mark.integration]
+BOTH = pytest.mark.parametrize("place", ["slurm", "slurm-arrays"], indirect=True)
 STATE = "students/full/seed-0/state/state.safetensors"
 
 
@@ -34,6 +37,14 @@ def test_a_second_run_submits_nothing(whole: tuple[Place, str]) -> None:
     assert squeue("--states=all", "--format=%i") == before
 
 
+def test_a_cluster_without_accounting_is_asked_by_squeue(
+    whole: tuple[Place, str], place: Place
+) -> None:
+    place.run("--until", "student", "--slurm-no-account", "--slurm-status-command", "squeue")
+    assert place.weights() == whole[0].weights()
+
+
+@BOTH
 def test_a_cancelled_training_saves_itself_and_the_same_command_ends_in_the_same_bits(
     whole: tuple[Place, str], place: Place
 ) -> None:
@@ -47,6 +58,7 @@ def test_a_cancelled_training_saves_itself_and_the_same_command_ends_in_the_same
     assert place.weights() == whole[0].weights()
 
 
+@BOTH
 def test_a_pre_empted_training_starts_again_by_itself_and_ends_in_the_same_bits(
     whole: tuple[Place, str], place: Place
 ) -> None:
@@ -60,6 +72,7 @@ def test_a_pre_empted_training_starts_again_by_itself_and_ends_in_the_same_bits(
     assert place.weights() == whole[0].weights()
 
 
+@BOTH
 def test_a_job_over_its_memory_is_named_and_done_with_more(place: Place) -> None:
     asked = "execution.resources={student: {mem_mb: 1000}}"
     output = place.run("--until", "student", settings=(asked,))
