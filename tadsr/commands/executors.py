@@ -16,15 +16,12 @@ from tadsr.plan.scheduler import slurm_logs
 from tadsr.runs.devices import visible_gpus
 
 SHARED_KUBERNETES = "shared-kubernetes"
-SLURM_ARRAYS = "slurm-arrays"
-OURS = (SHARED_KUBERNETES, SLURM_ARRAYS)
-"""Executors in workflow/executors: thin wrappers of published ones."""
+SLURM = "tadsr-slurm"
 PLUGINS = {
-    "slurm": "snakemake_executor_plugin_slurm",
-    SLURM_ARRAYS: "snakemake_executor_plugin_slurm",
+    SLURM: "snakemake_executor_plugin_slurm",
     SHARED_KUBERNETES: "snakemake_executor_plugin_kubernetes",
 }
-"""Executor to the module it needs, of the extra `cluster`."""
+"""Executors of ours (workflow/executors), and the published ones that they wrap (`cluster`)."""
 OWN_EXECUTORS = Path(__file__).resolve().parents[2] / "workflow" / "executors"
 PASSED_ON = ("MLFLOW_", "TADSR_", "AWS_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 """Beginnings of the environment variables that jobs on Kubernetes get, as a secret."""
@@ -58,7 +55,7 @@ def executor_flags(plan: Plan, executor: str) -> list[str]:
     if executor == "local":
         gpus = len(visible_gpus()) * plan.experiment.execution.jobs_per_gpu
         return ["--resources", f"gpu={gpus}"] if gpus else []
-    if executor in ("slurm", SLURM_ARRAYS):
+    if executor == SLURM:
         return [f"--{executor}-logdir", str(slurm_logs(plan).absolute()),
                 f"--{executor}-jobname-prefix", f"tadsr-{plan.experiment.name}"[:50]]  # fmt: skip
     if executor == SHARED_KUBERNETES:
@@ -70,7 +67,7 @@ def executor_flags(plan: Plan, executor: str) -> list[str]:
 
 def executor_variables(executor: str) -> dict[str, str]:
     """Environment variables for Snakemake: where it finds an executor of ours."""
-    if executor not in OURS:
+    if executor not in PLUGINS:
         return {}
     found = [os.environ.get("PYTHONPATH", ""), str(OWN_EXECUTORS)]
     return {"PYTHONPATH": os.pathsep.join(filter(None, found))}

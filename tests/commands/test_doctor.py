@@ -193,7 +193,7 @@ def test_signs_of_workers_are_waited_for_only_where_there_is_one_elsewhere(
 
 @pytest.mark.parametrize(
     ("code", "profile", "level"),
-    [(0, "", "ok"), (1, "local", "note"), (1, "slurm", "problem"), (0, "slurm", "ok")],
+    [(0, "", "ok"), (1, "local", "note"), (1, "tadsr-slurm", "problem"), (0, "tadsr-slurm", "ok")],
 )
 def test_a_cluster_is_asked_and_matters_to_its_profile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, profile: str, level: str
@@ -212,7 +212,7 @@ def test_a_cluster_whose_program_is_missing_matters_to_its_profile(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert [finding.level for finding in services.clusters("")] == ["note", "note"]
-    assert [finding.level for finding in services.clusters("slurm-arrays")] == ["problem", "note"]
+    assert [finding.level for finding in services.clusters("tadsr-slurm")] == ["problem", "note"]
     levels = [finding.level for finding in services.clusters("shared-kubernetes")]
     assert levels == ["note", "problem"]
 

@@ -19,7 +19,7 @@ PROFILES = sorted(path.parent.name for path in REPOSITORY.glob("workflow/profile
 def test_every_profile_names_an_executor_that_is_here() -> None:
     assert PROFILES == ["kubernetes", "local", "slurm", "slurm-arrays"]
     executors = [read_executor(find_profile(name)) for name in PROFILES]
-    assert executors == ["shared-kubernetes", "local", "slurm", "slurm-arrays"]
+    assert executors == ["shared-kubernetes", "local", "tadsr-slurm", "tadsr-slurm"]
 
 
 def test_gpus_of_this_machine_limit_the_jobs_that_ask_for_one(
@@ -32,14 +32,11 @@ def test_gpus_of_this_machine_limit_the_jobs_that_ask_for_one(
     assert executor_flags(plan, "local") == []
 
 
-@pytest.mark.parametrize("executor", ["slurm", "slurm-arrays"])
-def test_slurm_keeps_its_logs_with_those_of_the_run_and_names_its_jobs(
-    tmp_path: Path, executor: str
-) -> None:
+def test_slurm_keeps_its_logs_with_those_of_the_run_and_names_its_jobs(tmp_path: Path) -> None:
     plan = mini(tmp_path)
-    flags = executor_flags(plan, executor)
-    assert flags[:2] == [f"--{executor}-logdir", str(plan.root / "logs" / "slurm")]
-    assert flags[2:] == [f"--{executor}-jobname-prefix", "tadsr-mini"]
+    flags = executor_flags(plan, "tadsr-slurm")
+    assert flags[:2] == ["--tadsr-slurm-logdir", str(plan.root / "logs" / "slurm")]
+    assert flags[2:] == ["--tadsr-slurm-jobname-prefix", "tadsr-mini"]
 
 
 def test_pods_get_the_variables_that_jobs_read_and_no_other(
@@ -54,14 +51,15 @@ def test_pods_get_the_variables_that_jobs_read_and_no_other(
 
 
 def test_only_a_profile_that_needs_our_executor_shows_it_to_snakemake() -> None:
-    assert executor_variables("local") == executor_variables("slurm") == {}
-    for executor in ("shared-kubernetes", "slurm-arrays"):
+    assert executor_variables("local") == {}
+    for executor in ("shared-kubernetes", "tadsr-slurm"):
         assert executor_variables(executor)["PYTHONPATH"].endswith("workflow/executors")
 
 
 @pytest.mark.parametrize(
     ("text", "part"),
-    [("executor: slurm", "needs snakemake-executor-plugin-slurm; pip install 'tadsr\\[cluster\\]'"),
+    [("executor: tadsr-slurm",
+      "needs snakemake-executor-plugin-slurm; pip install 'tadsr\\[cluster\\]'"),
      ("- a list", "a profile is a mapping"), ("executor: [", "config.yaml: while parsing")],
 )  # fmt: skip
 def test_a_profile_that_cannot_be_used_says_why(

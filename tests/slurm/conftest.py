@@ -19,7 +19,7 @@ from tests.conftest import REPOSITORY
 from tests.slurm.cluster import Unavailable, slurm
 
 MINI = REPOSITORY / "tests" / "integration" / "mini.yaml"
-SOON = ("init-seconds-before-status-checks", "2")
+SOON = ("--tadsr-slurm-init-seconds-before-status-checks", "2")
 """Less patience than for a real cluster."""
 SETTINGS = ("seeds=[0]", "execution.device=cpu", "student.training.images=960",
             "student.training.batch_size=80", "student.training.checkpoint_every=1000000",
@@ -46,8 +46,7 @@ class Place:
     def command(self, *arguments: str, settings: tuple[str, ...] = ()) -> list[str]:
         sets = [part for setting in (*SETTINGS, *settings) for part in ("--set", setting)]
         return [sys.executable, "-m", "tadsr", "run", "mini.yaml", "--offline", *sets,
-                "--profile", self.profile, f"--{self.profile}-{SOON[0]}", SOON[1],
-                *arguments]  # fmt: skip
+                "--profile", self.profile, *SOON, *arguments]  # fmt: skip
 
     def start(self, *arguments: str, settings: tuple[str, ...] = ()) -> subprocess.Popen[str]:
         process = subprocess.Popen(

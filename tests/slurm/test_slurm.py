@@ -16,6 +16,7 @@ from tests.slurm.conftest import Place, wait
 
 pytestmark = [pytest.mark.slow, pytest.mark.integration]
 BOTH = pytest.mark.parametrize("place", ["slurm", "slurm-arrays"], indirect=True)
+WITHOUT_ACCOUNTING = ("--tadsr-slurm-no-account", "--tadsr-slurm-status-command", "squeue")
 STATE = "students/full/seed-0/state/state.safetensors"
 
 
@@ -40,7 +41,7 @@ def test_a_second_run_submits_nothing(whole: tuple[Place, str]) -> None:
 def test_a_cluster_without_accounting_is_asked_by_squeue(
     whole: tuple[Place, str], place: Place
 ) -> None:
-    place.run("--until", "student", "--slurm-no-account", "--slurm-status-command", "squeue")
+    place.run("--until", "student", *WITHOUT_ACCOUNTING)
     assert place.weights() == whole[0].weights()
 
 

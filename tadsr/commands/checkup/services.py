@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tadsr.commands.checkup.findings import Finding, Level
-from tadsr.commands.executors import SHARED_KUBERNETES, SLURM_ARRAYS, read_executor
+from tadsr.commands.executors import SHARED_KUBERNETES, SLURM, read_executor
 from tadsr.commands.run import find_profile
 from tadsr.errors import ConfigError, TadsrError
 from tadsr.plan import Plan
@@ -62,7 +62,7 @@ def profiles(name: str) -> tuple[str, list[Finding]]:
 def clusters(executor: str) -> Iterator[Finding]:
     """SLURM and Kubernetes: reachable from here? Their absence matters to their profile alone."""
     partitions = ("sinfo", "--noheader", "--format=%P %a %D nodes %t")
-    yield _cluster("SLURM", "slurm", partitions, wanted=executor in ("slurm", SLURM_ARRAYS))
+    yield _cluster("SLURM", "slurm", partitions, wanted=executor == SLURM)
     version = ("kubectl", "version", f"--request-timeout={PATIENCE:.0f}s")
     yield _cluster("Kubernetes", "kubernetes", version, wanted=executor == SHARED_KUBERNETES)
 

@@ -1,9 +1,15 @@
-"""Snakemake's SLURM executor, with job arrays that work.
+"""Snakemake's SLURM executor, with two things mended: what `sacct` says, and job arrays.
 
-The executor is the published one (snakemake-executor-plugin-slurm); only arrays are ours. Its own
-(2.8.0) wait until every job of a rule is ready at once, for ever if `--jobs` is smaller than that;
-have every task pretend to be the first one, whose result each removes at its start and misses at
-its end; and put retries, which ask for more, under the limits of first attempts.
+The executor is the published one (snakemake-executor-plugin-slurm). Its faults (2.8.0):
+
+- It knows failures by the exact word. `sacct` says `CANCELLED by 0` of a job that `scancel` ended,
+  and the executor waits for it for ever.
+- It asks `sacct` for raw numbers. The tasks of an array do not go by these, but the last one has
+  the number of the array, and its state is taken for that of all.
+- Its arrays (`array-jobs`) wait until every job of a rule is ready at once, for ever if `--jobs` is
+  smaller than that; have every task pretend to be the first one, whose result each removes at its
+  start and misses at its end; and put retries, which ask for more, under the limits of first
+  attempts.
 """
 
 from __future__ import annotations
@@ -11,7 +17,9 @@ from __future__ import annotations
 import shlex
 import subprocess
 from collections.abc import Sequence
+from logging import Logger
 from pathlib import Path
+from typing import Any
 
 import snakemake_executor_plugin_slurm as published
 from snakemake_interface_common.exceptions import WorkflowError
@@ -20,22 +28,43 @@ from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 
 ExecutorSettings = published.ExecutorSettings
 common_settings = published.common_settings
+ask = published.query_job_status
+
+
+async def query_job_status(command: str, logger: Logger) -> tuple[dict[str, str] | None, Any]:
+    """SLURM's words for the states of jobs, by the numbers that jobs were submitted with.
+
+    `command` is the published executor's; so is the answer, states and the seconds it took, or
+    (None, None) without one.
+    """
+    states, seconds = await ask(command.replace("JobIdRaw,", "JobID,"), logger)
+    return states and {job: (state.split() or [""])[0] for job, state in states.items()}, seconds
+
+
+published.query_job_status = query_job_status  # which its `check_active_jobs` looks up here
 
 
 class Executor(published.Executor):
-    """The published one; jobs that are ready together and ask for the same become one array."""
+    """The published one; what `array-jobs` names, ready together and alike, becomes one array."""
 
     def run_jobs(self, jobs: Sequence[JobExecutorInterface]) -> None:
         """Submit the jobs that are ready."""
         super().run_jobs([])  # it notes the event loop that submissions report to
         alike: dict[object, list[JobExecutorInterface]] = {}
         for job in jobs:
-            alike.setdefault(_requests(job), []).append(job)
+            alike.setdefault(self._requests(job), []).append(job)
         for members in alike.values():
             if len(members) > 1:
                 self._submit_array_jobs(members)
             else:
                 self._submit_job(members[0])
+
+    def _requests(self, job: JobExecutorInterface) -> object:
+        """What must be equal for two jobs to be tasks of one array; groups stay alone."""
+        if job.is_group() or not self.array_jobs.intersection(("all", job.rule.name)):
+            return id(job)
+        asked = {name: str(value) for name, value in job.resources.items() if name != "tmpdir"}
+        return job.rule.name, job.threads, tuple(sorted(asked.items()))
 
     def run_array_jobs(self, jobs: Sequence[JobExecutorInterface]) -> None:
         """Submit jobs that ask for the same, as few arrays as the cluster's limit allows."""
@@ -101,14 +130,6 @@ class Executor(published.Executor):
             (link.parent / link.readlink()).unlink(missing_ok=True)
             link.unlink()
         super().report_job_success(job_info)
-
-
-def _requests(job: JobExecutorInterface) -> object:
-    """What must be equal for two jobs to be tasks of one array; groups stay alone."""
-    if job.is_group():
-        return id(job)
-    asked = {name: str(value) for name, value in job.resources.items() if name != "tmpdir"}
-    return job.rule.name, job.threads, tuple(sorted(asked.items()))
 
 
 def _script(commands: Sequence[str]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +18,8 @@ from tests.conftest import REPOSITORY
 
 pytest.importorskip("snakemake_executor_plugin_slurm", reason="the extra `cluster` is missing")
 sys.path.insert(0, str(REPOSITORY / "workflow" / "executors"))
-from snakemake_executor_plugin_slurm_arrays import Executor, _script
+import snakemake_executor_plugin_slurm as published
+from snakemake_executor_plugin_tadsr_slurm import Executor, _script, query_job_status
 
 
 class FakeJob(SimpleNamespace):
@@ -38,7 +41,7 @@ def executor(monkeypatch: pytest.MonkeyPatch) -> Any:
     made: Any = object.__new__(Executor)
     made.arrays, made.single = [], []
     made._main_event_loop = None
-    made.array_jobs = set()
+    made.array_jobs = {"student", "evaluate"}
     monkeypatch.setattr(made, "_submit_array_jobs", made.arrays.append, raising=False)
     monkeypatch.setattr(made, "_submit_job", made.single.append, raising=False)
     scheduler = SimpleNamespace(submit_callback=lambda _: None, finish_callback=lambda _: None)
@@ -49,18 +52,42 @@ def executor(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_jobs_that_ask_for_the_same_are_one_array_and_no_other(executor: Any) -> None:
+    alone = [job("targets", name, mem_mb=1000) for name in ("a", "b")]  # not to be arrays
     first = [job("student", name, mem_mb=1000, tmpdir=f"/{name}") for name in ("a", "b", "c")]
     retry = [job("student", "d", mem_mb=2000, tmpdir="/d")]
     other = [job("evaluate", name, mem_mb=1000) for name in ("a", "b")]
-    executor.run_jobs([first[0], other[0], retry[0], first[1], other[1], first[2]])
+    executor.run_jobs([first[0], *alone, other[0], retry[0], first[1], other[1], first[2]])
     assert executor.arrays == [first, other]
-    assert executor.single == retry
+    assert executor.single == [*alone, *retry]
 
 
 def test_one_ready_job_of_many_does_not_wait_for_the_others(executor: Any) -> None:
     lonely = job("student", "a", mem_mb=1000)
     executor.run_jobs([lonely])
     assert executor.single == [lonely] and executor.arrays == []
+
+
+def test_a_job_that_somebody_cancelled_has_failed_and_a_task_is_found_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As SLURM 22.05.8 answers: the raw number of an array is that of its last task."""
+    program = tmp_path / "sacct"
+    program.write_text("""#!/bin/sh
+case "$*" in
+*JobID,State*) echo "13|CANCELLED by 0"; echo "17_2|COMPLETED"; echo "18|OUT_OF_MEMORY";;
+*) echo "13|CANCELLED by 0"; echo "17|COMPLETED"; echo "18|OUT_OF_MEMORY";;
+esac
+""")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    asked = published.query_job_status_sacct("a-run")
+    states, seconds = asyncio.run(published.query_job_status(asked, logging.getLogger()))
+    assert published.query_job_status is query_job_status
+    assert states == {"13": "CANCELLED", "17_2": "COMPLETED", "18": "OUT_OF_MEMORY"}
+    assert seconds >= 0
+    program.write_text("#!/bin/sh\nexit 1\n")
+    nothing = asyncio.run(published.query_job_status(asked, logging.getLogger()))
+    assert nothing == (None, None)
 
 
 def test_each_task_runs_its_own_command_alone(tmp_path: Path) -> None:
