@@ -20,6 +20,7 @@ from pathlib import Path
 
 from tests.slurm.accounting import SETTINGS, accounting, add_cluster
 from tests.slurm.daemons import daemon, wait_until
+from tests.slurm.limits import limits
 
 CONFIG = Path("/etc/slurm/slurm.conf")
 MARK = "# made by the tests of tadsr\n"
@@ -41,14 +42,9 @@ StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool
 SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/slurmd.pid
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
-JobAcctGatherType=jobacct_gather/linux
-JobAcctGatherFrequency=task=1
-JobAcctGatherParams=OverMemoryKill
-{accounting}MpiDefault=none
+{limits}{accounting}MpiDefault=none
 ReturnToService=2
 KillWait=15
 MinJobAge=7200
@@ -103,11 +99,12 @@ def slurm(folder: Path) -> Iterator[None]:
     megabytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
     for name in ("state", "spool", "munge"):
         (folder / name).mkdir()
-    text = TEMPLATE.format(cluster=CLUSTER, folder=folder, host=host,
-                           megabytes=min(megabytes - 500, 16_000),
-                           accounting=SETTINGS.format(folder=folder))  # fmt: skip
+    CONFIG.parent.mkdir(exist_ok=True)
     with ExitStack() as stack:
-        CONFIG.parent.mkdir(exist_ok=True)
+        text = TEMPLATE.format(cluster=CLUSTER, folder=folder, host=host,
+                               megabytes=min(megabytes - 500, 16_000),
+                               limits=stack.enter_context(limits(MARK)),
+                               accounting=SETTINGS.format(folder=folder))  # fmt: skip
         CONFIG.write_text(MARK + text)
         stack.callback(CONFIG.unlink)
         stack.enter_context(_munge(folder / "munge"))
