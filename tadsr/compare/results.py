@@ -90,6 +90,18 @@ class Comparison:
     per_seed: tuple[WeightsClaim, ...] = ()
     """These weights on images like these, one claim per paired seed."""
 
+    @property
+    def favours_diverged(self) -> bool:
+        """Whether the seeds that are left favour the side that diverged more often.
+
+        Divergence depends on the run: those that are left may be its lucky ones.
+        """
+        if self.delta is None or self.higher_is_better is None:
+            return False
+        better = (self.delta > 0) == self.higher_is_better
+        ours, theirs = self.diverged, self.reference_diverged
+        return ours > theirs if better else theirs > ours
+
 
 @dataclass(frozen=True)
 class SeedMean:

@@ -3,11 +3,12 @@
 A primary endpoint gets one of four words:
 
 - `under-powered` where fewer than `MIN_SEEDS` paired seeds are left, where seeds are copies of
-  each other, or where the difference is not significant and these seeds could not have shown a
-  relevant one: the smallest effect they show with 80 % power, at the level that Holm's procedure
-  stopped at, exceeds the margin. The margin is the smallest difference the user declared to be
-  worth knowing; where none was declared, `LARGE_EFFECT` standard deviations of the paired seed
-  differences. By that default 5 seeds do for a family of 1, 6 for 3, 8 for 18.
+  each other, where the seeds that are left favour the side that diverged more often, or where the
+  difference is not significant and these seeds could not have shown a relevant one: the smallest
+  effect they show with 80 % power, at the level that Holm's procedure stopped at, exceeds the
+  margin. The margin is the smallest difference the user declared to be worth knowing; where none
+  was declared, `LARGE_EFFECT` standard deviations of the paired seed differences. By that default
+  5 seeds do for a family of 1, 6 for 3, 8 for 18.
 - `better` / `worse` where Holm's p is at most `ALPHA`, by the metric's direction.
 - `no difference shown` otherwise. It never means "equal": the smallest effect stands beside it.
 
@@ -121,7 +122,8 @@ def judge(
 def _judgeable(comparison: Comparison) -> bool:
     """Whether there are enough real replicates for any word but `under-powered`."""
     independent = comparison.distinct_seeds == comparison.n_seeds and not comparison.unverified
-    return comparison.p_value is not None and comparison.n_seeds >= MIN_SEEDS and independent
+    whole = independent and not comparison.favours_diverged
+    return comparison.p_value is not None and comparison.n_seeds >= MIN_SEEDS and whole
 
 
 def _with_power(comparison: Comparison, level: float) -> Comparison:
@@ -220,6 +222,8 @@ def _caveats(c: Comparison) -> list[str]:
                      "failures, not in these numbers")  # fmt: skip
     if c.reference_diverged:
         found.append(f"{_count(c.reference_diverged, 'seed')} of {c.reference} diverged")
+    if c.verdict and c.favours_diverged:
+        found.append("no word in favour of the one that diverged more often")
     unpaired = c.seeds_total - c.diverged - c.n_seeds
     if unpaired > 0:
         found.append(f"{_count(unpaired, 'seed')} of {c.variant} not paired, for want of a score")

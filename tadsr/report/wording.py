@@ -38,7 +38,8 @@ MEANINGS: Mapping[str, str] = {
     "no difference shown": "the seeds could have shown a difference worth knowing, and did not. "
     "It does not mean equal.",
     "under-powered": "the seeds show no difference, and are too few to show one of the size worth "
-    "knowing. It speaks neither for nor against a variant.",
+    "knowing; or they favour the one that diverged more often. It speaks neither for nor against a "
+    "variant.",
 }
 """What each verdict word says."""
 
@@ -190,6 +191,8 @@ def _caveats(c: Comparison, decimals: int) -> Iterator[str]:
         yield f"{c.diverged} of {count(c.seeds_total, 'seed')} diverged"
     if c.reference_diverged:
         yield f"{count(c.reference_diverged, 'seed')} of {c.reference} diverged"
+    if c.verdict and c.favours_diverged:
+        yield "no word in favour of the one that diverged more often"
     if c.images_left_out:
         yield f"{count(c.images_left_out, 'image')} left out"
     if c.distinct_seeds < c.n_seeds:

@@ -355,7 +355,7 @@ def test_diverged_seeds_are_left_out_counted_and_said(score_frame: Frames) -> No
     frame = score_frame(_blocks(-0.1))
     diverged = {"other": [3, 11], "lost": [0, 1]}
     lost, other = compare(frame, "full", LPIPS, diverged=diverged)
-    assert (other.verdict, other.n_seeds, other.diverged, other.seeds_total) == ("better", 4, 2, 6)
+    assert (other.n_seeds, other.diverged, other.seeds_total) == (4, 2, 6)
     assert "2 of 6 seeds of other diverged" in other.text
     assert [claim.seed for claim in other.per_seed] == [0, 1, 2, 4]
     assert (lost.delta, lost.diverged, lost.seeds_total) == (None, 2, 2)
@@ -363,6 +363,22 @@ def test_diverged_seeds_are_left_out_counted_and_said(score_frame: Frames) -> No
     assert "2 of 2 seeds of lost diverged" in lost.text
     own = {s.variant: s for s in summarize(frame, diverged=diverged)}
     assert (own["lost"].mean, own["lost"].diverged, own["other"].n_seeds) == (None, 2, 4)
+
+
+@pytest.mark.parametrize(
+    ("shift", "diverged", "verdict"),
+    [(-0.1, {}, "better"), (-0.1, {"other": [8, 9]}, "under-powered"),
+     (-0.1, {"full": [8, 9]}, "better"), (-0.1, {"full": [8], "other": [9]}, "better"),
+     (0.1, {"other": [8, 9]}, "worse"), (0.1, {"full": [8, 9]}, "under-powered")],
+)  # fmt: skip
+def test_no_word_in_favour_of_the_side_that_diverged_more_often(
+    score_frame: Frames, shift: float, diverged: dict[str, list[int]], verdict: str
+) -> None:
+    (found,) = compare(score_frame(_blocks(shift)), "full", LPIPS, diverged=diverged)
+    assert found.verdict == verdict
+    withheld = verdict == "under-powered"
+    assert ("no word in favour" in found.text) == withheld
+    assert (found.p_adjusted == 1.0) == withheld
 
 
 def test_copies_of_a_run_are_no_replicates(score_frame: Frames) -> None:
