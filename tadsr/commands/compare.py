@@ -126,7 +126,7 @@ def grid_cells(plan: Plan) -> list[dict[str, Any]]:
             "variant": cell.variant, "seed": cell.seed,
             "status": "missing" if status == "running" else status,
             "message": card.get("message", ""), "results": card.get("results", {}),
-            "seconds": card.get("seconds"),
+            "seconds": card.get("seconds"), "content": card.get("content", ""),
         })  # fmt: skip
     return rows
 
@@ -155,6 +155,7 @@ def write_statistics(
     write_parquet(folder / "comparisons.parquet", to_frame(comparisons, Comparison))
     alarms = [asdict(alarm) for alarm in find_alarms(
         comparisons, summaries, metrics=experiment.metrics(),
+        contents={(c["variant"], c["seed"]): c["content"] for c in cells if c["status"] == "done"},
     )]  # fmt: skip
     if not comparable:
         text = f"The reference variant '{experiment.reference}' has no scores: no comparisons."

@@ -13,6 +13,7 @@ from tadsr.files import digest_json, read_json, sha256_file, write_json
 from tadsr.plan import Plan
 from tadsr.plan.artefacts import pipeline_content
 from tadsr.plan.receipts import content_of, current_card
+from tadsr.plan.recipes import noise_draw
 from tadsr.plan.sources import absence, image_stamp
 from tadsr.weights import file_digest as weights_digest
 
@@ -102,7 +103,8 @@ def upscaler_factory(plan: Plan, name: str, dataset: str, device: str) -> Callab
         case "teacher":
             return lambda: PipelineUpscaler(plan.teacher / "model", steps, device)
         case "student":
-            return lambda: PipelineUpscaler(plan.student(name) / "model", steps, device)
+            draw = noise_draw(plan.experiment, name)
+            return lambda: PipelineUpscaler(plan.student(name) / "model", steps, device, draw)
 
 
 def load_checkpoint(plan: Plan, name: str, device: str) -> Upscaler:

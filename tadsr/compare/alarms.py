@@ -40,12 +40,13 @@ def find_alarms(
     summaries: Sequence[Summary],
     *,
     metrics: Iterable[MetricSpec] = (),
+    contents: Mapping[tuple[str, int], str] | None = None,
 ) -> list[Alarm]:
     """All alarms of `compare` and `summarize` results, in a fixed order.
 
     `metrics` are those asked for; what is not among them is looked up in
     `tadsr.config.metrics.METRICS`. A metric known to neither raises no alarm about trade-offs or
-    orders.
+    orders. `contents` are digests of the networks by (variant, seed).
     """
     from tadsr.config.metrics import METRICS
 
@@ -56,6 +57,7 @@ def find_alarms(
         *_disagreements(comparisons, summaries, known),
         *_unstable_seeds(summaries),
         *_copied_seeds(summaries),
+        *_copied_networks(contents or {}),
         *_images_left_out(comparisons),
     ]
 
@@ -185,7 +187,7 @@ def _unstable(summary: Summary, seed: int, distance: float, error: float) -> Ala
 
 
 def _copied_seeds(summaries: Sequence[Summary]) -> Iterable[Alarm]:
-    """Seeds with the same scores on every image: the same weights under two names."""
+    """Seeds with the same scores on every image: one run under two names."""
     for s in sorted(summaries, key=lambda s: (s.dataset, s.metric, s.variant)):
         if s.distinct_seeds < s.n_seeds:
             text = (
@@ -193,6 +195,18 @@ def _copied_seeds(summaries: Sequence[Summary]) -> Iterable[Alarm]:
                 f"{s.distinct_seeds} different sets of scores; copies are no replicates"
             )
             yield Alarm("copied_seeds", s.variant, s.dataset, s.metric, text)
+
+
+def _copied_networks(contents: Mapping[tuple[str, int], str]) -> Iterable[Alarm]:
+    """The same weights under two seeds, which sampling noise of their own hides from the scores."""
+    for variant, group in groupby(sorted(contents.items()), key=lambda item: item[0][0]):
+        digests = [digest for _, digest in group]
+        if len(set(digests)) < len(digests):
+            text = (
+                f"{variant}: {len(digests)} seeds hold only {len(set(digests))} different "
+                "networks; copies are no replicates of a training"
+            )
+            yield Alarm("copied_seeds", variant, "", "", text)
 
 
 def _images_left_out(comparisons: Sequence[Comparison]) -> Iterable[Alarm]:

@@ -32,7 +32,8 @@ class Upscaler(Protocol):
     def upscale(self, lr: torch.Tensor, image: str) -> torch.Tensor:
         """Enlarge `lr` (3, h, w) in [0, 1] to (3, scale h, scale w) in [0, 1].
 
-        `image` is its name: noise depends on it alone, so all upscalers get the same.
+        `image` is its name: noise depends on it and the upscaler's draw alone, so all upscalers of
+        one draw get the same.
         """
 
 
@@ -56,14 +57,21 @@ class Bicubic:
 
 
 class PipelineUpscaler:
-    """A `TADSRPipeline`, or the folder of a saved one, in `steps` deterministic steps."""
+    """A `TADSRPipeline`, or the folder of a saved one, in `steps` deterministic steps.
+
+    `draw` is which of many draws of sampling noise it gets.
+    """
 
     def __init__(
-        self, model: Path | str | TADSRPipeline, steps: int, device: torch.device | str
+        self,
+        model: Path | str | TADSRPipeline,
+        steps: int,
+        device: torch.device | str,
+        draw: int = 0,
     ) -> None:
         from tadsr.pipeline import TADSRPipeline  # diffusers takes seconds to import
 
-        self.steps = steps
+        self.steps, self.draw = steps, draw
         if not isinstance(model, TADSRPipeline):
             model = TADSRPipeline.from_pretrained(model)
         self._pipeline = model
@@ -76,11 +84,11 @@ class PipelineUpscaler:
         return {"denoiser": self._pipeline.unet, "codec": self._pipeline.codec}
 
     def upscale(self, lr: torch.Tensor, image: str) -> torch.Tensor:
-        """See `Upscaler`; the noise is drawn from (`EVALUATION_SEED`, `image`)."""
+        """See `Upscaler`; the noise is drawn from (`EVALUATION_SEED` + draw, `image`)."""
         result: torch.Tensor = self._pipeline(
             lr,
             num_inference_steps=self.steps,
-            generator=torch_generator(EVALUATION_SEED, image),
+            generator=torch_generator(EVALUATION_SEED + self.draw, image),
             output_type="pt",
         ).images[0]
         return result

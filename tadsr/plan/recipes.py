@@ -20,7 +20,7 @@ from tadsr.config.student import TargetsSpec
 from tadsr.files import digest_json
 
 STAGE_VERSIONS = {"data": 2, "teacher": 2, "targets": 2, "student": 2, "sweep": 1,
-                  "evaluate": 1, "compare": 5, "report": 10}  # fmt: skip
+                  "evaluate": 2, "compare": 5, "report": 10}  # fmt: skip
 """Raise a number when the stage computes something else from the same settings."""
 
 IN_NO_DIGEST = ("checkpoint_every", "validate_every", "validated_weights")
@@ -169,8 +169,21 @@ def evaluation(experiment: Experiment, name: str, dataset_name: str) -> Recipe:
         "kind": kind,
         "steps": experiment.evaluation.steps(name) or 1,
         "threads": experiment.evaluation.threads,
+        "draw": noise_draw(experiment, name),
     }
     return Recipe("evaluate", settings, upstream)
+
+
+def noise_draw(experiment: Experiment, name: str) -> int:
+    """Which draw of sampling noise an upscaler is evaluated with.
+
+    A student's is its training seed: pairs of variants share it, and what a draw does to a
+    variant's mean is in the scatter over seeds, where intervals and verdicts see it. All others
+    have draw 0.
+    """
+    if experiment.evaluation.kind(name) != "student":
+        return 0
+    return int(name.rpartition("/seed-")[2])
 
 
 def trained_runs(experiment: Experiment) -> list[str]:

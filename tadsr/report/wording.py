@@ -249,8 +249,9 @@ def conditions(content: ReportContent) -> list[str]:
     return [
         f"{count(len(experiment.seeds), 'seed')} per variant "
         f"({', '.join(str(seed) for seed in experiment.seeds)}). A seed sets {own}the order of "
-        "the training pairs, the noise in the losses and the discriminator's initial weights. "
-        "Variants share all of these within a seed, so differences are paired.",
+        "the training pairs, the noise in the losses, the discriminator's initial weights and the "
+        "sampling noise of the evaluation. Variants share all of these within a seed, so "
+        "differences are paired.",
         f"All students start from and imitate {teacher}, {source}. No seed varies the teacher, so "
         "every verdict is conditional on it: with another teacher the results may differ.",
         f"{count(max(len(pools), 1), 'pool')} of {answers} "
@@ -259,7 +260,7 @@ def conditions(content: ReportContent) -> list[str]:
         f"{reuse:.3g} times (base settings).",
         *merged(content.root),
         f"Test sets: {sizes}. Intervals over seeds say how repeatable a recipe is on exactly "
-        "these images, each with one draw of sampling noise that all models and seeds share.",
+        "these images. Models without seeds have the sampling noise of seed 0.",
     ]
 
 

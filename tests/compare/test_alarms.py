@@ -93,3 +93,11 @@ def test_diverged_copied_and_incomplete(score_frame: Frames) -> None:
     first = frame[(frame["variant"] == "other") & (frame["seed"] == 0)]
     assert _alarms(pd.concat([frame, first.assign(seed=8)])) == [("copied_seeds", "other")]
     assert _alarms(frame.iloc[:-1]) == [("images_left_out", "other")]
+
+
+def test_one_network_under_two_seeds() -> None:
+    contents = {("full", 0): "a", ("full", 1): "b", ("other", 0): "a", ("other", 1): "c"}
+    assert find_alarms([], [], contents=contents) == []
+    (alarm,) = find_alarms([], [], contents={**contents, ("other", 2): "c"})
+    assert (alarm.kind, alarm.variant) == ("copied_seeds", "other")
+    assert "3 seeds hold only 2 different networks" in alarm.text

@@ -59,3 +59,6 @@ def test_a_saved_pipeline(model: Path) -> None:
     assert torch.equal(torch.random.get_rng_state(), state)
     assert torch.equal(PipelineUpscaler(model, 1, "cpu").upscale(lr, "a"), sr)
     assert not torch.equal(PipelineUpscaler(model, 15, "cpu").upscale(lr, "a"), sr)
+    other = PipelineUpscaler(model, 1, "cpu", draw=1).upscale(lr, "a")
+    assert not torch.equal(other, sr)
+    assert torch.equal(PipelineUpscaler(model, 1, "cpu", draw=1).upscale(lr, "a"), other)

@@ -50,6 +50,15 @@ def test_settings_of_an_absent_term_do_not_matter() -> None:
     assert "student/full" in changed(before, after)
 
 
+def test_variants_of_a_seed_share_their_draw_of_sampling_noise_and_seeds_do_not() -> None:
+    experiment = Experiment.load(DEMO, [])
+    draws = {cell.name: recipes.noise_draw(experiment, cell.name) for cell in experiment.cells()}
+    for cell in experiment.cells():
+        assert draws[cell.name] == cell.seed
+    assert len(set(draws.values())) == len(experiment.seeds) > 1
+    assert {recipes.noise_draw(experiment, name) for name in experiment.evaluation.models} == {0}
+
+
 def test_a_seed_changes_students_but_not_teacher_and_targets() -> None:
     moved = changed(digests(DEMO), digests(DEMO, "seeds=[0, 1, 2, 3]"))
     assert {job.split("/")[0] for job in moved} == {"student", "evaluate"} | CLOSING

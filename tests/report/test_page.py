@@ -147,7 +147,7 @@ def test_summary_says_what_was_found_and_on_what(content: ReportContent, built: 
     for fact in ("3 seeds", "384 stored teacher answers", "2.5 times", "c0ffeec0ffee"):
         assert fact in words
     assert "seed 0), shared by the seeds" in words
-    assert "one draw of sampling noise that all models and seeds share" in words
+    assert "Models without seeds have the sampling noise of seed 0" in words
     pools = {f"targets/{n}": {"content": f"{n}" * 64} for n in range(5)}
     pooled = " ".join(conditions(replace(content, runs={**content.runs, **pools})))
     first = ", ".join(f"{n}" * 12 for n in range(3))
