@@ -289,6 +289,13 @@ class Experiment(Config):
                 f"variant '{variant}': targets.start_timesteps is {list(targets.start_timesteps)}; "
                 f"this teacher's steps are 0 to {last}"
             )
+        distillation = student.losses.score_distillation
+        steps = distillation.num_timesteps
+        if distillation.weight and steps != "wide" and steps > last + 1:
+            raise ConfigError(
+                f"variant '{variant}': student.losses.score_distillation.num_timesteps is {steps}; "
+                f"this teacher has {last + 1} steps"
+            )
         return Cell(variant, seed, student, targets, self.variants[variant].pick)
 
     def _settings(self, variant: str) -> tuple[StudentSpec, TargetsSpec]:

@@ -229,6 +229,10 @@ def test_each_seed_has_a_pool_of_its_own_if_asked() -> None:
 def test_a_start_outside_the_chain_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"start_timesteps is \[3, 15\].*0 to 14"):
         Experiment.load(DEMO, ["targets.start_timesteps=[3,15]"])
+    steps = "student.losses.score_distillation.num_timesteps=16"
+    with pytest.raises(ConfigError, match="num_timesteps is 16; this teacher has 15 steps"):
+        Experiment.load(DEMO, [steps])
+    Experiment.load(DEMO, [steps, "student.losses.score_distillation.weight=0"])
 
 
 @pytest.mark.parametrize(
