@@ -25,7 +25,7 @@ from tadsr.errors import (
 from tadsr.files import write_json, write_text
 from tadsr.plan import Job, Plan
 from tadsr.plan.jobs import COMPUTING
-from tadsr.plan.receipts import write_receipt
+from tadsr.plan.receipts import inputs_digest, write_receipt
 from tadsr.plan.times import settle_inputs
 from tadsr.runs import Progress, team
 from tadsr.runs.devices import devices
@@ -118,6 +118,7 @@ def job_context(plan: Plan, job: Job) -> Iterator[JobContext]:
     failure.unlink(missing_ok=True)
     begun = time.monotonic()
     started = _seconds_since_process_start()
+    inputs = inputs_digest(plan, job)
     try:
         with _devices(job, plan.experiment.execution):
             yield context
@@ -128,7 +129,7 @@ def job_context(plan: Plan, job: Job) -> Iterator[JobContext]:
         raise
     finally:
         progress.path.unlink(missing_ok=True)
-    write_receipt(plan, job.id, context.cells, context.versions)
+    write_receipt(plan, job.id, context.cells, context.versions, inputs)
     settle_inputs(plan, job)
     wall = started + time.monotonic() - begun
     timing = {"seconds": round(wall, 2), "startup": round(context.startup or started, 2)}
@@ -179,15 +180,15 @@ def _seconds_since_process_start() -> float:
     return max(0.0, uptime - ticks / os.sysconf("SC_CLK_TCK"))
 
 
-def choose_device(wanted: str) -> str:
-    """The device for what is wanted; asking for CUDA where there is none is an error.
+def choose_device(wanted: str, place: str = "execution.device") -> str:
+    """The device for what is wanted at `place`; asking for CUDA where there is none is an error.
 
     Of several processes that share a job, each has its own; they meet here.
     """
     import torch
 
     if wanted == "cuda" and not torch.cuda.is_available():
-        raise TadsrError("execution.device: cuda was asked for, but torch sees no GPU; use auto")
+        raise TadsrError(f"{place}: cuda was asked for, but torch sees no GPU; use auto")
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     return team.join(wanted) if team.size() > 1 else wanted

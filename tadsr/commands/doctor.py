@@ -48,7 +48,7 @@ def as_line(finding: Finding) -> str:
 
 def examine(plan: Plan | None, results: Path, profile: str | None) -> Iterator[Finding]:
     """All findings, quick ones first. Changes nothing."""
-    from tadsr.commands.checkup import leftovers, machine, searches, services, software
+    from tadsr.commands.checkup import inputs, leftovers, machine, searches, services, software
     from tadsr.weights import weights_home
 
     yield from software.software(REPOSITORY)
@@ -58,6 +58,8 @@ def examine(plan: Plan | None, results: Path, profile: str | None) -> Iterator[F
     places = {"results": plan.root if plan else results, "weights": weights_home(),
               "temporary": Path(tempfile.gettempdir())}  # fmt: skip
     yield from machine.folders(places)
+    if plan is not None:
+        yield from inputs.inputs(plan)
     yield from services.weights(plan)
     yield from services.tracking(results)
     executor, mistakes = services.profiles(profile) if profile else ("", [])

@@ -17,13 +17,13 @@ from tadsr.commands.metric import require_metrics
 from tadsr.commands.monitor import Monitor, stage_times
 from tadsr.commands.weights import DownloadProgress, weights_state
 from tadsr.config.loading import freeze
-from tadsr.errors import ConfigError, TadsrError
+from tadsr.errors import ConfigError, TadsrError, listed
 from tadsr.files import read_json, remove_leftovers, sha256_file, write_json
 from tadsr.locks import Lock
 from tadsr.plan import Job, Plan
 from tadsr.plan.artefacts import IMAGES, sweep_content
 from tadsr.plan.receipts import fresh_jobs, read_receipt
-from tadsr.plan.sources import absence
+from tadsr.plan.sources import absence, data_absences
 from tadsr.plan.times import Stamps, is_new, settle_times, stamps
 from tadsr.runs.folder import read_card
 
@@ -64,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
     executor = read_executor(profile)
     if args.dry_run:
         return show_stale(plan)
+    require_data(plan)
     make_root(plan)
     with Lock(plan.root / ".lock", f"experiment {plan.experiment.name}"):
         remove_leftovers(plan.root, shared=True)
@@ -153,6 +154,16 @@ def fetch_weights(plan: Plan) -> None:
     for name, state in fetch(wanted, progress=DownloadProgress()).items():
         if not isinstance(state, Present):
             print(f"  {name} is missing: {state}", flush=True)
+
+
+def require_data(plan: Plan) -> None:
+    """Refuse to start without the images: finished results would make room for a report of holes.
+
+    Raises:
+        TadsrError: naming all data sets whose folder is missing or empty.
+    """
+    if lacking := data_absences(plan.experiment):
+        raise TadsrError(f"experiment {plan.experiment.name}: {listed(lacking)}")
 
 
 def require_models(plan: Plan) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 from tadsr.config.experiment import Cell
 from tadsr.errors import TadsrError
-from tadsr.files import read_json, with_checksum, write_json
-from tadsr.plan.jobs import Plan
+from tadsr.files import digest_json, read_json, with_checksum, write_json
+from tadsr.plan.jobs import Job, Plan
 from tadsr.plan.recipes import pool_name
 from tadsr.runs.folder import read_card
 
@@ -18,15 +18,18 @@ def write_receipt(
     job_id: str,
     cells: dict[str, dict[str, str]],
     versions: dict[str, str] | None = None,
+    inputs: str | None = None,
 ) -> None:
     """Write a job's receipt: its recipe digest, and per cell its status and content digest.
 
     It holds no times and no hosts: the same work gives the same bytes, and an equal receipt
     stops the propagation of a change. `versions` are those of what the bytes of a rendering
-    depend on, so that another version is not taken for a damage.
+    depend on, so that another version is not taken for a damage. `inputs` is the
+    `inputs_digest` of when the job began; without it, that of now.
     """
     job = plan.jobs[job_id]
     receipt = {"stage": job.stage, "job": job.name, "recipe": job.digest, "cells": cells}
+    receipt["inputs"] = inputs_digest(plan, job) if inputs is None else inputs
     if versions:
         receipt["versions"] = versions
     write_json(plan.receipt(job_id), with_checksum(receipt))
@@ -41,13 +44,37 @@ def read_receipt(plan: Plan, job_id: str) -> dict[str, Any]:
     return receipt
 
 
+def inputs_digest(plan: Plan, job: Job, made: dict[str, str] | None = None) -> str:
+    """The digest of what the receipts of a job's inputs say was made; without a receipt, nothing.
+
+    `made` keeps the digest of each receipt that was read.
+    """
+    made = {} if made is None else made
+    for name in job.inputs:
+        if name not in made:
+            path = plan.receipt(name)
+            made[name] = digest_json(read_json(path)["cells"]) if path.is_file() else ""
+    return digest_json({name: made[name] for name in job.inputs})
+
+
 def fresh_jobs(plan: Plan) -> set[str]:
-    """Ids of the jobs that are done as the experiment stands now, and so are all before them."""
+    """Ids of the jobs that are done as the experiment stands now, and so are all before them.
+
+    A job is not, if what it was made from was made again since with another content, such as by
+    a stage that was run by hand.
+    """
     fresh: set[str] = set()
+    made: dict[str, str] = {}
     for name, job in plan.jobs.items():  # inputs come before what needs them
         path = plan.receipt(name)
         there = fresh.issuperset(job.inputs) and all(p.is_file() for p in {path, plan.output(name)})
-        if there and read_json(path)["recipe"] == job.digest:
+        if not there:
+            continue
+        receipt = read_json(path)
+        made[name] = digest_json(receipt["cells"])
+        of_now = inputs_digest(plan, job, made)
+        # Receipts of versions that did not note their inputs are taken as they are.
+        if receipt["recipe"] == job.digest and receipt.get("inputs", of_now) == of_now:
             fresh.add(name)
     return fresh
 

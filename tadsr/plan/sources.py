@@ -67,6 +67,24 @@ def model_stamp(experiment: Experiment, name: str) -> Any:
     return source_stamp(models.source(name))
 
 
+def data_absences(experiment: Experiment) -> list[str]:
+    """Why data sets cannot be made, as far as a look at their folders tells; one reason for each.
+
+    An empty folder is often a disk that is not mounted.
+    """
+    data = experiment.data
+    named = {"train": data.train, "val": data.val}
+    named |= {f"test.{name}": spec for name, spec in data.test.items()}
+    reasons = []
+    for place, spec in named.items():
+        folder = None if spec.path is None else Path(spec.path).expanduser()
+        if folder is not None and not folder.is_dir():
+            reasons.append(f"data.{place}: {folder}: no such folder; check 'path'")
+        elif folder is not None and not any(folder.iterdir()):
+            reasons.append(f"data.{place}: {folder} is empty; put the images there")
+    return reasons
+
+
 def absence(experiment: Experiment, name: str) -> str | None:
     """Why the files of a model that a user brings cannot be used; None if they are there."""
     models = experiment.evaluation

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import create_engine
 
 from tadsr.cli import main
-from tadsr.commands.checkup import Finding, machine, searches, services, software
+from tadsr.commands.checkup import Finding, inputs, machine, searches, services, software
 from tadsr.commands.checkup.leftovers import leftovers
 from tadsr.files import write_json
 from tadsr.locks import Lock
@@ -215,6 +215,21 @@ def test_a_cluster_whose_program_is_missing_matters_to_its_profile(
     assert [finding.level for finding in services.clusters("tadsr-slurm")] == ["problem", "note"]
     levels = [finding.level for finding in services.clusters("shared-kubernetes")]
     assert levels == ["note", "problem"]
+
+
+def test_images_and_models_that_are_not_there_are_problems(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    missing = {"one": tmp_path / "none", "two": tmp_path / "empty"}
+    sets = [f"data.test.{name}={{kind: lr_only, path: {path}}}" for name, path in missing.items()]
+    models = ["evaluation.checkpoints={other: no.pth}", "evaluation.models=[bicubic, other]"]
+    found = list(inputs.inputs(Plan.load(DEMO, [*sets, *models], tmp_path)))
+    assert [finding.level for finding in found] == ["problem"] * 3
+    told = [f"{finding.text} -> {finding.remedy}" for finding in found]
+    assert told[0] == f"data.test.one: {tmp_path / 'none'}: no such folder -> check 'path'"
+    assert told[1].startswith(f"data.test.two: {tmp_path / 'empty'} is empty -> ")
+    assert told[2] == "evaluation.checkpoints.other: no.pth: no such file -> check the path"
+    found = list(inputs.inputs(Plan.load(DEMO, [], tmp_path)))
+    assert [finding.level for finding in found] == ["ok", "ok"]
 
 
 def test_leftovers_of_killed_processes_are_named(

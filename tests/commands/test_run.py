@@ -10,11 +10,11 @@ from tadsr.cli import main
 from tadsr.commands import run
 from tadsr.commands.ending import fail, failed_jobs
 from tadsr.errors import ConfigError, TadsrError
-from tadsr.files import sha256_file, write_text
+from tadsr.files import sha256_file, with_checksum, write_json, write_text
 from tadsr.plan import Plan
 from tadsr.plan.receipts import write_receipt
 from tadsr.plan.times import stamps
-from tests.plan.made_up import MINI, finish_all, finish_run, mini
+from tests.plan.made_up import MINI, finish_all, finish_run, mini, write_scores_of
 
 CLOSING = ["compare", "report", "publish"]
 
@@ -59,6 +59,61 @@ def test_a_report_is_made_again_where_a_file_changed_or_an_image_is_gone(plan: P
     write_text(files["images/a.png"], "an image")
     write_text(page, "another page")
     assert run.stale_jobs(plan) == ["report", "publish"]
+
+
+def by_hand(plan: Plan, job: str, cells: list[str]) -> None:
+    """Have a stage's command write the receipt of what is there."""
+    stage = plan.jobs[job].stage
+    write_receipt(plan, job, {
+        cell: {"status": "done", "content": str(run.cell_content(plan, stage, cell))}
+        for cell in cells
+    })  # fmt: skip
+
+
+def test_what_was_made_again_by_hand_reaches_all_that_follows(plan: Plan) -> None:
+    students = ["full/seed-0", "full/seed-1"]
+    scores = [f"{name}@{test}" for name in students for test in plan.experiment.data.test]
+    by_hand(plan, "evaluate/full", scores)
+    assert run.stale_jobs(plan) == []
+    write_scores_of(plan, "full/seed-0", 25.0)
+    by_hand(plan, "evaluate/full", scores)
+    assert run.stale_jobs(plan) == CLOSING
+    finish_all(plan)
+    finish_run(plan, "students/full/seed-0", content="other")
+    by_hand(plan, "student/full", students)
+    assert run.stale_jobs(plan) == ["evaluate/full", *CLOSING]
+
+
+def test_a_comparison_of_holes_is_made_again(plan: Plan) -> None:
+    scores = list(run.read_receipt(plan, "evaluate/full")["cells"])
+    plan.receipt("evaluate/full").unlink()
+    by_hand(plan, "compare", [])
+    by_hand(plan, "evaluate/full", scores)
+    assert run.stale_jobs(plan) == CLOSING
+
+
+def test_receipts_of_versions_that_noted_no_inputs_are_good(plan: Plan) -> None:
+    for job in plan.jobs:
+        receipt = run.read_receipt(plan, job)
+        del receipt["inputs"]
+        write_json(plan.receipt(job), with_checksum(receipt))
+    assert run.stale_jobs(plan) == []
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_images_that_are_not_there_stop_a_run_before_it_touches_results(
+    plan: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str], made: bool
+) -> None:
+    folder = tmp_path / "photos"
+    if made:
+        folder.mkdir()  # such as where a disk was to be mounted
+    before = snapshot(plan.root.parent)
+    photos = f"data.test.mine={{kind: lr_only, path: {folder}}}"
+    assert main(["run", str(MINI), "--results", str(plan.root.parent), "--set", photos]) == 1
+    said = capsys.readouterr().err
+    why = "is empty; put the images there" if made else "no such folder; check 'path'"
+    assert said.count("\n") == 1 and f"data.test.mine: {folder}" in said and why in said
+    assert snapshot(plan.root.parent) == before
 
 
 def test_a_dry_run_lists_the_jobs_and_changes_nothing(
@@ -118,7 +173,7 @@ def test_what_snakemake_says_is_passed_on(
         (["--profile", "nope"], "--profile nope"),
         (["--profile", ""], "--profile"),
         (["--set"], "--set"),
-        (["--results", "a-file"], "--results: a-file/mini"),
+        (["--results", "a-file"], "--results: a-file is no folder"),
     ],
 )
 def test_a_mistake_on_the_command_line_is_one_line_and_starts_nothing(
