@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import logging
 import os
 import sys
@@ -67,6 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     command = next((a for a in arguments if not a.startswith("-")), None)
     _set_environment()
+    _print_anything()
     try:
         # `tadsr run` holds nothing that the kernel does not let go of, and its jobs live on.
         with nullcontext() if command == "run" else ended_by_signals():
@@ -94,7 +96,8 @@ def _run(command: str | None, arguments: Sequence[str]) -> int:
         known = parser.parse_args(arguments)
     module = importlib.import_module(f"tadsr.commands.{known.command}")
     code = int(module.run(known))
-    sys.stdout.flush()  # here, where a disk that is full can still be told of
+    if sys.stdout is not None:  # closed, as by `>&-`
+        sys.stdout.flush()  # here, where a disk that is full can still be told of
     return code
 
 
@@ -108,6 +111,13 @@ def _fail(error: TadsrError) -> int:
 def printable(text: str) -> str:
     """`text` on one line, without what would command a terminal: names come from outside too."""
     return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
+
+
+def _print_anything() -> None:
+    """Show ? for what the terminal's encoding lacks, such as a mark of `tadsr status`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _set_environment() -> None:

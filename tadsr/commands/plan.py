@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 
 from tadsr.commands.common import add_experiment_arguments, load_plan
 from tadsr.config.experiment import Cell
@@ -18,8 +19,19 @@ from tadsr.runs.progress import duration
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_experiment_arguments(parser)
-    parser.add_argument("--tflops", type=float, default=GPU_FLOPS / 1e12, metavar="N",
+    parser.add_argument("--tflops", type=speed, default=GPU_FLOPS / 1e12, metavar="N",
                         help="TFLOP/s that your GPU sustains (default: %(default).0f)")  # fmt: skip
+
+
+def speed(text: str) -> float:
+    """A number above 0, as a command-line argument."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number above 0")
+    return number
 
 
 def run(args: argparse.Namespace) -> int:

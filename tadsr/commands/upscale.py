@@ -129,7 +129,7 @@ def _load(args: argparse.Namespace, model: Path) -> TADSRPipeline | ForeignPipel
     from tadsr.pipeline.published import load_published
     from tadsr.pipeline.tiling import choose_overlap
 
-    device = choose_device(args.device)
+    device = choose_device(args.device, "--device")
     if model.is_file():
         return ForeignPipeline(model, device)
     published = not model.exists()  # a name

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tadsr.errors import ConfigError, DataError, TadsrError
+from tadsr.config.published import PUBLISHED
+from tadsr.errors import ConfigError, DataError, TadsrError, nearest
 
 MODEL_INDEX = "model_index.json"
 FOLDER_SUFFIX = ".png"
@@ -56,7 +57,10 @@ def find_model(folder: Path) -> Path:
         if (place / MODEL_INDEX).is_file():
             return place
     if not folder.is_dir():
-        raise TadsrError(f"--model {folder}: no such file or folder; check the path")
+        named = len(folder.parts) == 1
+        model = f"no published model: {nearest(str(folder), list(PUBLISHED))}"
+        remedy = f", and {model}" if named else "; check the path"
+        raise TadsrError(f"--model {folder}: no such file or folder{remedy}")
     depths = ("*", "*/*", "*/*/*", "*/*/*/*")
     below = (p.parent for depth in depths for p in sorted(folder.glob(f"{depth}/{MODEL_INDEX}")))
     found = next(below, None)

@@ -32,8 +32,8 @@ def explain(error: ValidationError, file: str, origins: Origins, root: KeyPath =
         text = mistake["msg"].removeprefix("Value error, ")
     else:
         text = f"{_shown(mistake['input'])}: {mistake['msg'][:1].lower()}{mistake['msg'][1:]}"
-        if mistake["type"] == "literal_error":
-            text += f" ({nearest(str(mistake['input']), _words(mistake['msg']))})"
+        if mistake["type"] == "literal_error" and (words := _words(mistake["msg"])):
+            text += f" ({nearest(str(mistake['input']), words)})"
     more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
     return f"{origin_of(location, origins, file)}: {key + ': ' if key else ''}{text}{more}"
 

@@ -58,6 +58,9 @@ class Plan:
             )
         experiment = Experiment.load(path, overrides or [])
         root = Path(path).parent if frozen else Path(results) / experiment.name
+        there = next(place for place in (root, *root.parents) if place.exists())
+        if not there.is_dir():
+            raise ConfigError(f"--results: {there} is no folder; choose another place")
         return cls(experiment, root, str(path))
 
     def stage(self, stage: str) -> list[Job]:

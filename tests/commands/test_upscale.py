@@ -272,6 +272,8 @@ def test_models_are_found_in_a_run_and_suggested_from_above(model: Path, tmp_pat
         find_model(model.parents[1])
     with pytest.raises(TadsrError, match="no such file or folder"):
         find_model(tmp_path / "none")
+    with pytest.raises(TadsrError, match="no published model: did you mean 'sinsr-v"):
+        find_model(Path("sinsr-v9"))
     with pytest.raises(TadsrError, match="name a run's folder"):
         find_model(tmp_path)
 
