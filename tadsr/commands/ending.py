@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from typing import NoReturn
 
-from tadsr.errors import ConfigError, TadsrError
+from tadsr.errors import ConfigError, TadsrError, nearest
 from tadsr.plan import Plan
+from tadsr.plan.jobs import STAGES
 from tadsr.plan.receipts import fresh_jobs
 from tadsr.plan.scheduler import ended_by_scheduler, went_on
 from tadsr.plan.status import failure_of
@@ -23,13 +25,18 @@ def fail(plan: Plan, code: int, before: Stamps) -> NoReturn:
     """Say which jobs failed and why, and where to find what there is.
 
     Raises:
-        ConfigError: Snakemake did not understand its flags (its exit code 2).
+        ConfigError: Snakemake did not understand its flags (its exit code 2), or there is no rule
+            of a name among them.
         TadsrError: otherwise.
     """
     log = plan.root / "logs" / "snakemake.log"
     said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or [""]
     if code == USAGE:
         raise ConfigError(f"Snakemake: {said[-1].split('error: ')[-1]} (log: {log})")
+    if unknown := re.search(r"No rule to produce (\S+)", said[-1]):
+        raise ConfigError(
+            f"Snakemake knows no rule '{unknown[1]}': {nearest(unknown[1], [*STAGES])}"
+        )
     show_tried_again(plan)
     failed = failed_jobs(plan, before)
     for line in failed or [no_room(plan) or f"Snakemake: {said[-1]}"]:

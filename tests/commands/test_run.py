@@ -153,6 +153,15 @@ def test_a_job_that_a_clock_made_fail_is_told_from_one_that_was_killed(plan: Pla
     assert killed.startswith("student/distill_only: it ended without a word")
 
 
+def test_a_rule_that_is_misspelt_is_named_with_the_nearest(plan: Plan) -> None:
+    said = (
+        "MissingRuleException:\nNo rule to produce teachr (if you use input functions make sure)."
+    )
+    write_text(plan.root / "logs" / "snakemake.log", said)
+    with pytest.raises(ConfigError, match="no rule 'teachr': did you mean 'teacher'"):
+        fail(plan, 1, {})
+
+
 @pytest.mark.parametrize(("code", "error"), [(1, TadsrError), (2, ConfigError)])
 def test_what_snakemake_says_is_passed_on(
     plan: Plan, capsys: pytest.CaptureFixture[str], code: int, error: type[TadsrError]
