@@ -9,7 +9,15 @@ from tadsr.commands.common import add_experiment_arguments, load_plan
 from tadsr.config.experiment import Cell
 from tadsr.config.student import TargetsSpec, TrainingSpec
 from tadsr.plan import Plan
-from tadsr.plan.estimates import CPU_CORE_FLOPS, GPU_FLOPS, Estimates, at_once, image_count
+from tadsr.plan.estimates import (
+    CPU_CORE_FLOPS,
+    GPU_FLOPS,
+    TYPICAL_COUNT,
+    Estimates,
+    at_once,
+    image_count,
+    told_count,
+)
 from tadsr.plan.jobs import STAGES
 from tadsr.plan.sources import absence
 from tadsr.plan.sweep_jobs import trials
@@ -146,10 +154,12 @@ def disk_lines(plan: Plan) -> list[str]:
     tests = plan.experiment.data.test
     images = sum(image_count(spec) for spec in tests.values())
     upscalers = sum(len(job.cells) for job in plan.stage("evaluate"))
+    guessed = any(told_count(spec) is None for spec in tests.values())
+    assumed = f" (with {TYPICAL_COUNT} in each set whose number no setting tells)"
     return [
         f"disk: students {_bytes(students)} (models and resume states); "
-        f"{images} test images x {upscalers} models, about {_bytes(images * upscalers * 1.2e5)} "
-        "at 256x256"
+        f"{images} test images{assumed if guessed else ''} x {upscalers} models, about "
+        f"{_bytes(images * upscalers * 1.2e5)} at 256x256"
     ]
 
 

@@ -61,7 +61,7 @@ class Variant(Config):
     def _pin_files(cls, delta: dict[str, Any]) -> dict[str, Any]:
         """Note the digests of custom losses' files, as `CustomLossSpec` does for the base."""
         pinned = {
-            key.removesuffix("file") + "digest": loss_file_digest(file, "delta")
+            key.removesuffix("file") + "digest": loss_file_digest(file, key)
             for key, file in delta.items()
             if key.removesuffix("file") + "digest" not in delta
             and re.fullmatch(r"student\.losses\.custom\.[^.]+\.file", key)

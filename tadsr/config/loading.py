@@ -42,7 +42,7 @@ def load_experiment(path: Path | str, overrides: Sequence[str] = ()) -> Experime
     deltas = {name: draft.delta for name, draft in drafts.items()}
     add_grid(document, deltas)
     add_sweeps(document, path.parent / "sweeps")
-    experiment = _validate(document)
+    experiment = _validate(document, deltas)
     _check_variants(experiment, document, deltas)
     return experiment
 
@@ -69,7 +69,7 @@ def _load_frozen(path: Path, overrides: Sequence[str]) -> Experiment:
             raise ConfigError(f"--set {override}: {path} holds the grid's points; set it with the "
                               "YAML file")  # fmt: skip
     _apply_overrides(document, overrides)
-    experiment = _validate(document)
+    experiment = _validate(document, {})
     _check_variants(experiment, document, {})
     return experiment
 
@@ -128,11 +128,16 @@ def _refuse_list_parts(document: Document, path: KeyPath, override: str) -> None
             raise ConfigError(f"--set {override}: {name} is a list; set all of it, {name}=[...]")
 
 
-def _validate(document: Document) -> Experiment:
+def _validate(document: Document, deltas: Mapping[str, Document]) -> Experiment:
     try:
         return Experiment.model_validate_json(json.dumps(document.values, default=str))
     except ValidationError as error:
-        raise ConfigError(explain(error, document.file, document.origins)) from None
+        below = {
+            ("variants", name, "delta", *key): place
+            for name, delta in deltas.items()
+            for key, place in delta.origins.items()
+        }
+        raise ConfigError(explain(error, document.file, {**document.origins, **below})) from None
     except ValueError as error:
         raise ConfigError(f"{document.file}: {error}") from error
 

@@ -37,7 +37,7 @@ PHOTOS_PER_SPLIT = {"train": 8, "val": 2, "test": 4}
 TYPICAL_SIDE = 256
 """HR pixels assumed where `size` does not say."""
 TYPICAL_COUNT = 20
-"""Images assumed where neither preset nor limit says."""
+"""Images assumed where no setting says."""
 
 ACTIVATION_BYTES_PER_FLOP = 0.004
 """Kept for the backward pass per FLOP of the forward pass; measured at full size as the
@@ -45,11 +45,20 @@ difference between batches of 1 and 3 (benchmarks/full_size.py --batch)."""
 
 
 def image_count(spec: DatasetSpec) -> int:
-    """How many images a data set will hold, as far as its settings tell."""
-    there = PHOTOS_PER_SPLIT[spec.split or "test"] if spec.kind == "photos" else spec.count
-    if there is None:
-        return spec.limit or TYPICAL_COUNT
-    return min(spec.limit or there, there)
+    """How many images a data set will hold; where its settings do not tell, a typical number."""
+    told = told_count(spec)
+    return TYPICAL_COUNT if told is None else told
+
+
+def told_count(spec: DatasetSpec) -> int | None:
+    """How many images a data set will hold at most, if its settings tell."""
+    held = getattr(spec.holdout, spec.split or "", None)
+    if spec.kind == "photos" or spec.path is None:  # lr_only without a path
+        there: int | None = PHOTOS_PER_SPLIT[spec.split or "test"]
+    else:
+        there = held if isinstance(held, int) else spec.count
+    numbers = [number for number in (there, spec.limit) if number]
+    return min(numbers) if numbers else None
 
 
 def at_once(training: TrainingSpec) -> int:

@@ -14,6 +14,7 @@ import pytest
 from tadsr.config import Experiment
 from tadsr.config.loading import freeze
 from tadsr.errors import ConfigError
+from tadsr.files import write_text
 from tests.conftest import REPOSITORY
 
 DEMO = REPOSITORY / "ablations" / "demo.yaml"
@@ -215,6 +216,15 @@ def test_files_of_custom_losses_are_pinned_wherever_they_are_named(tmp_path: Pat
         Experiment.load(DEMO, ["student.losses.custom.own={file: nowhere.py}"])
     with pytest.raises(ConfigError, match=r"nowhere\.py: no such file"):
         Experiment.load(DEMO, ["variants={full: {student.losses.custom.own.file: nowhere.py}}"])
+    write_text(tmp_path / "variants" / "mine.yaml",
+               "description: ours\nstudent.losses.custom.own.file: nowhere.py\n")  # fmt: skip
+    write_text(
+        tmp_path / "mine.yaml", f"extends: {DEMO}\nreference: mine\nvariants: [mine]\nsweeps: []\n"
+    )
+    with pytest.raises(
+        ConfigError, match=r"variants/mine\.yaml:2: .*custom\.own\.file: nowhere\.py"
+    ):
+        Experiment.load(tmp_path / "mine.yaml")
 
 
 def test_each_seed_has_a_pool_of_its_own_if_asked() -> None:

@@ -7,9 +7,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from tadsr.config import Experiment
+from tadsr.config.data import DatasetSpec
 from tadsr.config.teacher import NETWORKS
 from tadsr.models import LatentDiscriminator, SwinUNet2DModel, VQCodec
-from tadsr.plan.estimates import VQ_FLOPS, VQ_PARAMETERS, Estimates
+from tadsr.plan.estimates import VQ_FLOPS, VQ_PARAMETERS, Estimates, told_count
 from tadsr.plan.operations import discriminator_cost, network_cost
 from tests.conftest import REPOSITORY
 
@@ -88,3 +89,24 @@ def test_a_term_of_weight_0_costs_nothing_and_online_targets_cost_the_chain() ->
     assert cost("no_discriminator") == 5 * forward
     answer = cost("full", "online") - cost("full")
     assert answer == pytest.approx(15 * forward + 2 * VQ_FLOPS[4][0] * 256**2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "count"),
+    [
+        ({"kind": "photos", "split": "test", "degradation": "bicubic"}, 4),
+        ({"kind": "lr_only"}, 4),  # the test photographs
+        ({"kind": "lr_only", "path": "x"}, None),
+        ({"kind": "lr_only", "path": "x", "limit": 3}, 3),
+        ({"preset": "set14", "path": "x"}, 14),
+        ({"preset": "set14", "path": "x", "limit": 3}, 3),
+        ({"kind": "folder", "path": "x", "degradation": "bicubic", "split": "test",
+          "holdout": {"val": 2, "test": 5}}, 5),
+        ({"kind": "folder", "path": "x", "degradation": "bicubic", "split": "test",
+          "holdout": {"val": 0.1, "test": 0.2}}, None),
+    ],
+)  # fmt: skip
+def test_the_number_of_images_is_that_of_the_settings(
+    settings: dict[str, object], count: int | None
+) -> None:
+    assert told_count(DatasetSpec.model_validate(settings)) == count
