@@ -159,10 +159,13 @@ def fetch_weights(plan: Plan) -> None:
 def require_data(plan: Plan) -> None:
     """Refuse to start without the images: finished results would make room for a report of holes.
 
+    Merged results need none: their data sets are made.
+
     Raises:
         TadsrError: naming all data sets whose folder is missing or empty.
     """
-    if lacking := data_absences(plan.experiment):
+    lacking = data_absences(plan.experiment)
+    if lacking and "data" in stale_jobs(plan):
         raise TadsrError(f"experiment {plan.experiment.name}: {listed(lacking)}")
 
 

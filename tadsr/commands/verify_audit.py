@@ -133,6 +133,8 @@ class Audit:
             self.add("wrong", stage, path, "not valid JSON", remedy=remedy)
             return None
         holds = checksum_holds(value)
+        if holds is None and "inputs" in value:  # all receipts that note these have a checksum
+            holds = False
         if holds is False:
             self.add("wrong", stage, path, "not what its checksum says", remedy=remedy)
             return None

@@ -277,10 +277,20 @@ def test_results_of_a_version_without_checksums_are_whole_as_far_as_can_be_told(
     for path in (*root.glob("*/run.json"), *root.glob("*/*/run.json"), *root.glob("*/*/*/run.json"),
                  *root.glob("jobs/**/*.json")):  # fmt: skip
         card = read_json(path)
-        write_json(path, {k: v for k, v in card.items() if k not in ("checksum", "files")})
+        write_json(
+            path, {k: v for k, v in card.items() if k not in ("checksum", "files", "inputs")}
+        )
     assert {word for word, _ in verify("--fast")} == {"unchecked"}
     flip(root / STUDENT / "model" / "unet" / "net.safetensors")
     assert ("wrong", STUDENT) in verify("--fast")
+
+
+def test_a_receipt_whose_checksum_lost_its_name_is_wrong(
+    root: Path, verify: Callable[..., list[tuple[str, str]]]
+) -> None:
+    path = root / "jobs" / "student" / "full.json"
+    path.write_bytes(path.read_bytes().replace(b'"checksum"', b'"chgcksum"'))
+    assert verify("--fast") == [("wrong", "jobs/student/full.json")]
 
 
 def test_what_lies_on_another_machine_is_unchecked_and_not_called_missing(
