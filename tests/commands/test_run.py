@@ -53,6 +53,8 @@ def test_a_report_is_made_again_where_a_file_changed_or_an_image_is_gone(plan: P
     write_receipt(plan, "report", {
         name: {"status": "done", "content": sha256_file(path)} for name, path in files.items()
     })  # fmt: skip
+    assert run.stale_jobs(plan) == ["publish"]
+    write_receipt(plan, "publish", {})
     assert run.stale_jobs(plan) == []
     files["images/a.png"].unlink()
     assert run.stale_jobs(plan) == ["report", "publish"]
