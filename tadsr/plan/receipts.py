@@ -104,9 +104,10 @@ def content_of(plan: Plan, run: str) -> str:
     """
     card = current_card(plan, run)
     if card is None or card["status"] != "done":
-        stage = run.split("/")[0].replace("students", "student")
-        raise TadsrError(
-            f"{plan.root / run}: not made with the settings of now; run `tadsr run`, "
-            f"or first `tadsr {stage}`"
+        other = (
+            "not made with the settings of now" if read_card(plan.root / run) else "not made yet"
         )
+        why = other if card is None else f"not finished ({card['status']})"
+        stage = run.split("/")[0].replace("students", "student")
+        raise TadsrError(f"{plan.root / run}: {why}; run `tadsr run`, or first `tadsr {stage}`")
     return str(card["content"])

@@ -39,7 +39,7 @@ def run_state(plan: Plan, run: str, job: Job) -> tuple[str, str]:
             return "running", _how_far(read_progress(plan.progress(job.id)))
         return "interrupted", "the same command goes on"
     if status == "failed":
-        return "failed", f"{card['message']} (log: {plan.log(job.id)})"
+        return "failed", str(card["message"]) + _log(plan, job)
     return status, str(card.get("message", ""))
 
 
@@ -59,7 +59,8 @@ def _trained(plan: Plan, job: Job, cell: str) -> CellStatus:
     runs = {"teacher": "teacher", "targets": f"targets/{cell}", "student": f"students/{cell}"}
     state, detail = run_state(plan, runs[job.stage], job)
     failure = failure_of(plan, job) if state in ("waiting", "interrupted") else ""
-    if state == "waiting" and cell in failure:
+    whole = not any(other in failure for other in job.cells)  # it failed before any of its cells
+    if state == "waiting" and failure and (whole or cell in failure):
         state, detail = "failed", failure
     if state == "interrupted" and failure:
         detail = failure
@@ -73,9 +74,15 @@ def failure_of(plan: Plan, job: Job) -> str:
     """
     path = plan.log(job.id).with_suffix(".failed")
     if path.is_file():
-        return f"{path.read_text(encoding='utf-8').strip()} (log: {plan.log(job.id)})"
+        return path.read_text(encoding="utf-8").strip() + _log(plan, job)
     ended = ended_by_scheduler(plan, job)
     return "" if ended is None or went_on(plan, job, ended) else ended.describe(job.stage)
+
+
+def _log(plan: Plan, job: Job) -> str:
+    """Where a job's output went; who ran the stage by hand saw it."""
+    log = plan.log(job.id)
+    return f" (log: {log})" if log.is_file() else ""
 
 
 def _simple(plan: Plan, job: Job, fresh: bool) -> CellStatus:

@@ -65,6 +65,26 @@ def test_what_other_settings_made_is_not_taken_for_this_recipe(tmp_path: Path) -
         content_of(other, "teacher")
     with pytest.raises(TadsrError, match="tadsr student`"):
         content_of(other, "students/full/seed-0")
+    with pytest.raises(TadsrError, match="seed-1: not finished"):
+        write_json(plan.root / "students/full/seed-1/run.json", {
+            "recipe_digest": plan.recipe_digest("students/full/seed-1"), "status": "failed",
+        })  # fmt: skip
+        content_of(plan, "students/full/seed-1")
+    with pytest.raises(TadsrError, match="teacher: not made yet"):
+        content_of(mini(tmp_path / "elsewhere"), "teacher")
+
+
+def test_a_job_that_failed_as_a_whole_did_so_for_all_its_cells(tmp_path: Path) -> None:
+    plan = mini(tmp_path)
+    failure = plan.log("student/full").with_suffix(".failed")
+    write_text(failure, "no device")
+    rows = {row.name: row for row in grid_status(plan)}
+    assert (rows["full/seed-1"].state, rows["full/seed-1"].detail) == ("failed", "no device")
+    write_text(plan.log("student/full"), "")
+    write_text(failure, "1 of 2 students failed; full/seed-0: no device")
+    rows = {row.name: row for row in grid_status(plan)}
+    assert rows["full/seed-1"].state == "waiting"
+    assert rows["full/seed-0"].detail.endswith(f"(log: {plan.log('student/full')})")
 
 
 def test_a_killed_job_does_not_run_for_ever(tmp_path: Path) -> None:
