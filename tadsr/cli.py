@@ -41,6 +41,10 @@ COMMANDS = {
 """In the order of the data's way."""
 
 
+NESTED = ("weights",)
+"""Commands that have commands of their own."""
+
+
 class _Parser(argparse.ArgumentParser):
     """A parser whose errors are one line, like all errors here."""
 
@@ -48,8 +52,10 @@ class _Parser(argparse.ArgumentParser):
         raise ConfigError(f"{message} (see `{self.prog} --help`)")
 
 
-def build_parser(command: str | None) -> argparse.ArgumentParser:
-    """The parser; only the module of `command` is imported, so that start-up stays fast."""
+def build_parser(
+    command: str | None,
+) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser | None]:
+    """The parser, and that of `command`, the only module imported: start-up stays fast."""
     parser = _Parser(
         prog="tadsr",
         description="Ablation and benchmark suite for one-step diffusion super-resolution.",
@@ -60,7 +66,7 @@ def build_parser(command: str | None) -> argparse.ArgumentParser:
         sub = subparsers.add_parser(name, help=text, description=text[:1].upper() + text[1:] + ".")
         if name == command:
             importlib.import_module(f"tadsr.commands.{name}").add_arguments(sub)
-    return parser
+    return parser, subparsers.choices.get(command or "")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -88,13 +94,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(command: str | None, arguments: Sequence[str]) -> int:
-    parser = build_parser(command)
+    parser, of_command = build_parser(command)
     if command == "run":
         known, extra = parser.parse_known_args(arguments)
         known.snakemake = extra
-    else:
+    elif of_command is None or command in NESTED or arguments[0] != command:
         known = parser.parse_args(arguments)
-    module = importlib.import_module(f"tadsr.commands.{known.command}")
+    else:
+        known = of_command.parse_intermixed_args(arguments[1:])  # flags may stand anywhere
+    module = importlib.import_module(f"tadsr.commands.{command}")
     code = int(module.run(known))
     if sys.stdout is not None:  # closed, as by `>&-`
         sys.stdout.flush()  # here, where a disk that is full can still be told of

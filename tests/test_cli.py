@@ -34,3 +34,23 @@ def test_a_closed_output_is_no_crash() -> None:
 def test_a_speed_is_a_number_above_0(value: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", str(MINI), f"--tflops={value}"]) == 2
     assert f"'{value}' is not a number above 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["student", str(MINI), "--results", "/nowhere", "ful"],
+        ["student", "--results", "/nowhere", str(MINI), "ful"],
+        ["student", str(MINI), "ful", "--results", "/nowhere"],
+    ],
+)
+def test_flags_may_stand_before_and_between(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    assert "no job 'ful': did you mean 'full'?" in capsys.readouterr().err
+
+
+def test_a_mistake_names_the_help_of_its_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", str(MINI), "more"]) == 2
+    assert "unrecognized arguments: more (see `tadsr plan --help`)" in capsys.readouterr().err
