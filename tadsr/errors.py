@@ -54,12 +54,12 @@ class StorageError(TadsrError):
 
 
 _ROOM = "free some space and run the same command again"
-_RIGHT = "get the right to write there, or work on a copy elsewhere"
+_ELSEWHERE = "or work on a copy elsewhere"
 _REFUSALS = {
     errno.ENOSPC: f"the disk is full; {_ROOM}",
     errno.EDQUOT: f"the disk quota is used up; {_ROOM}",
-    errno.EROFS: f"the file system is read-only; {_RIGHT}",
-    errno.EACCES: f"permission denied; {_RIGHT}",
+    errno.EROFS: f"the file system is read-only; get the right to write there, {_ELSEWHERE}",
+    errno.EACCES: f"permission denied; get the right to read or write it, {_ELSEWHERE}",
 }
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _WORDS = {

@@ -117,6 +117,8 @@ def opened(path: Path | str) -> Iterator[ImageFile.ImageFile]:
         raise DataError(
             f"{path}: not a picture that can be read ({', '.join(FORMATS)}); remove or convert it"
         ) from error
+    except PermissionError as error:
+        raise DataError(f"{path}: may not be read; check its permissions") from error
     except Exception as error:  # decoders raise nearly anything on damaged bytes
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(

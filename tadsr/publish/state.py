@@ -27,7 +27,13 @@ def tracking_state(results: Path) -> tuple[str, str]:
             return f"{shown} answers", ""
         if uri.startswith("sqlite:///"):
             if not _writable(_file(uri)):
-                return f"{_file(uri)} cannot be written to", f"unset {ENVIRONMENT}, or correct it"
+                set_here = bool(os.environ.get(ENVIRONMENT))
+                remedy = (
+                    f"unset {ENVIRONMENT}, or correct it"
+                    if set_here
+                    else "choose another --results"
+                )
+                return f"{_file(uri)} cannot be written to", remedy
             if not _file(uri).is_file():
                 return f"{_file(uri)} does not exist yet; publishing makes it", ""
         return _database(uri, shown)

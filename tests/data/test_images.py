@@ -266,3 +266,15 @@ def test_sizes_come_from_the_header(tmp_path: Path) -> None:
     assert read_size(tmp_path / "x.png") == (20, 30)
     with pytest.raises(DataError, match=r"y\.png"):
         read_size(tmp_path / "y.png")
+
+
+def test_a_picture_that_may_not_be_read_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*arguments: object, **options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    (tmp_path / "p.png").write_bytes(b"a picture")
+    monkeypatch.setattr(Image, "open", refused)
+    with pytest.raises(DataError, match=r"p\.png: may not be read; check its permissions"):
+        read_rgb(tmp_path / "p.png")
