@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from tadsr.config.base import Config, mistake_at
-from tadsr.errors import ConfigError
+from tadsr.errors import ConfigError, nearest
 from tadsr.files import sha256_file
 
 
@@ -121,5 +121,7 @@ def _settings(path: Path, found: type, given: Mapping[str, Any]) -> BaseModel:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "settings"
-        raise ConfigError(f"{path}: settings: {key}: {first['msg']}") from error
+        unknown = first["type"] == "extra_forbidden" and len(first["loc"]) == 1
+        why = f"unknown key: {nearest(key, [*settings.model_fields])}" if unknown else first["msg"]
+        raise ConfigError(f"{path}: settings: {key}: {why}") from error
     return made

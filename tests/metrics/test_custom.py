@@ -96,7 +96,9 @@ def test_options_are_held_by_the_files_config(tmp_path: Path) -> None:
     for power in (1.0, 3.0):
         metric = loaded(path, options={"power": power}, **changes)
         assert metric.score(sr, hr) == float((sr - hr).abs().pow(power).mean())
-    with pytest.raises(ConfigError, match=r"power.py: settings: pwoer: Extra inputs"):
+    with pytest.raises(
+        ConfigError, match=r"power.py: settings: pwoer: unknown key: did you mean .power"
+    ):
         loaded(path, options={"pwoer": 1.0}, **changes)
 
 
