@@ -110,7 +110,7 @@ def _apply_overrides(document: Document, overrides: Sequence[str]) -> None:
     for override in overrides:
         key, value = read_setting(override, "student.training.ema=0.99")
         path = tuple(key.split("."))
-        _refuse_list_parts(document, path, override)
+        _refuse_parts(document, path, override)
         set_at(document.values, path, value)
         below = [p for p in document.origins if p[: len(path)] == path]
         for stale in below:
@@ -118,14 +118,19 @@ def _apply_overrides(document: Document, overrides: Sequence[str]) -> None:
         document.origins[path] = f"--set {override}"
 
 
-def _refuse_list_parts(document: Document, path: KeyPath, override: str) -> None:
-    """A part of a list cannot be set: it would silently replace the list."""
+def _refuse_parts(document: Document, path: KeyPath, override: str) -> None:
+    """A part of a list or of a plain value cannot be set: it would silently replace the whole."""
     values: Any = document.values
     for depth, part in enumerate(path[:-1], start=1):
         values = values.get(part) if isinstance(values, dict) else None
+        name = ".".join(path[:depth])
         if isinstance(values, list):
-            name = ".".join(path[:depth])
             raise ConfigError(f"--set {override}: {name} is a list; set all of it, {name}=[...]")
+        if values is not None and not isinstance(values, dict):
+            raise ConfigError(
+                f"--set {override}: {name} is {values!r}, with nothing below it; set all of it, "
+                f"{name}=..."
+            )
 
 
 def _validate(document: Document, deltas: Mapping[str, Document]) -> Experiment:

@@ -49,6 +49,8 @@ def ablations(tmp_path: Path) -> Path:
         ("name=../up", ["name"]),
         ("nonsense", ["--set nonsense", "key=value"]),
         ("seeds.0=4", ["--set seeds.0=4", "seeds is a list"]),
+        ("student.training.images.x=4", ["--set", "student.training.images is 960, with nothing"]),
+        ("data.scale=3", ["data.scale: 3: input should be 1 or 4"]),
         ("variants.full.student.training.images=8", ["variants is a list", "variants=[...]"]),
         ("variants={full: {1: 2}}", ["1", "student or targets"]),
         ("variants={teacher-x: {}}", ["variants", "'teacher-x' is reserved"]),
