@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from tadsr.commands.common import add_job_arguments, job_context, load_plan, selected_jobs
+from tadsr.commands.report import require_made
 from tadsr.errors import ConfigError, TadsrError
 from tadsr.plan import Plan
 
@@ -57,6 +58,8 @@ def _publish_whole(plan: Plan, args: argparse.Namespace) -> None:
     for job in selected_jobs(plan, args, "publish"):
         with job_context(plan, job) as context:
             context.work_begins()
+            if plan.receipt("report").is_file():  # of a version, or settings, that are others now?
+                require_made(plan, "report", "report")
             outcome = publish(plan, replace=args.replace)
             context.record("publish", "done", outcome.content)
             _say(outcome)

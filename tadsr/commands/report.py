@@ -7,10 +7,12 @@ from datetime import date
 from pathlib import Path
 
 from tadsr.commands.common import add_job_arguments, job_context, load_plan, selected_jobs
+from tadsr.commands.run import agrees_with_disk
 from tadsr.commands.versions import rendering_versions
 from tadsr.errors import ConfigError, TadsrError
+from tadsr.plan import Plan
 from tadsr.plan.artefacts import report_files
-from tadsr.plan.receipts import fresh_jobs
+from tadsr.plan.receipts import fresh_jobs, is_made
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,6 +57,10 @@ def run(args: argparse.Namespace) -> int:
         for job in selected_jobs(plan, args, "report"):
             with job_context(plan, job) as context:
                 context.work_begins()
+                require_made(plan, "compare", "comparison")
+                if not agrees_with_disk(plan, plan.jobs["compare"]):
+                    raise TadsrError(f"{plan.root}: the comparison is not what its receipt says; "
+                                     "run `tadsr run`, or first `tadsr compare`")  # fmt: skip
                 page = build_report(plan.experiment, plan.root)
                 for name, digest in report_files(page.parent).items():
                     context.record(name, "done", digest)
@@ -62,6 +68,19 @@ def run(args: argparse.Namespace) -> int:
     print(main_tables_text(plan.root, plan.experiment))
     print(f"report: {page}")
     return 0
+
+
+def require_made(plan: Plan, job: str, what: str) -> None:
+    """Refuse to go on from what other settings made, or from parts.
+
+    Raises:
+        TadsrError: the job has no receipt of now.
+    """
+    if not is_made(plan, job):
+        raise TadsrError(
+            f"{plan.root}: the {what} is not finished with the settings of now; run `tadsr run`, "
+            "or take what there is with --partial"
+        )
 
 
 def write_paper(args: argparse.Namespace) -> int:

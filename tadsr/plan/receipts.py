@@ -79,6 +79,16 @@ def fresh_jobs(plan: Plan) -> set[str]:
     return fresh
 
 
+def is_made(plan: Plan, job_id: str) -> bool:
+    """Whether a job's receipt is of the settings of now and of what its inputs' receipts say."""
+    path, job = plan.receipt(job_id), plan.jobs[job_id]
+    if not path.is_file():
+        return False
+    receipt = read_json(path)
+    of_now = inputs_digest(plan, job)
+    return bool(receipt["recipe"] == job.digest and receipt.get("inputs", of_now) == of_now)
+
+
 def current_card(plan: Plan, run: str) -> dict[str, Any] | None:
     """The run card of a run folder (named from the results folder), if it is of today's recipe.
 

@@ -223,3 +223,15 @@ def test_cores_reach_every_profile_that_is_told_a_number(plan: Plan, tmp_path: P
     assert "--cores" not in command(None, "slurm")
     told = command(3, "slurm")
     assert told[told.index("--cores") + 1] == "3"
+
+
+@pytest.mark.parametrize("command", ["report", "publish"])
+def test_what_other_settings_compared_is_neither_reported_nor_published_as_of_now(
+    plan: Plan, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    settings = ["--set", "evaluation.metrics=[psnr]", "--set", "reference=distill_only"]
+    page = plan.output("report").read_text()
+    assert main([command, str(MINI), "--results", str(plan.root.parent), *settings]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "is not finished with the settings of now; run" in said
+    assert plan.output("report").read_text() == page
