@@ -3,6 +3,9 @@
 # `snakemake --config experiment=ablations/demo.yaml --cores 2` works too.
 from tadsr.plan import Plan
 from tadsr.plan.resources import rule_resources
+from tadsr.signals import pass_on_to_children
+
+pass_on_to_children()  # this process may be a job of SLURM
 
 PLAN = Plan.load(config.get("experiment", "ablations/demo.yaml"))
 E = PLAN.argument

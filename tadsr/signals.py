@@ -7,7 +7,8 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -47,7 +48,39 @@ def ended_by_signals() -> Iterator[None]:
 
 
 def _exit(number: int, frame: FrameType | None) -> NoReturn:
+    for each in SIGNALS:  # one is enough: a second would come in the middle of letting go
+        signal.signal(each, signal.SIG_IGN)
     raise SystemExit(128 + number)
+
+
+def pass_on_to_children() -> None:
+    """In a SLURM job, give this process's children each SIGTERM that it handles itself.
+
+    With control groups SLURM signals the first process of a step alone. That is Snakemake, which
+    then waits for its command, and the command would know of nothing until it is killed.
+    """
+    if "SLURM_JOB_ID" not in os.environ:
+        return
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)  # called whatever the handler is
+    threading.Thread(target=_pass_on, args=(reading,), daemon=True).start()
+
+
+def _pass_on(reading: int) -> None:
+    while numbers := os.read(reading, 64):
+        if signal.SIGTERM in numbers:
+            for child in _children():
+                with suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGTERM)
+
+
+def _children() -> Iterator[int]:
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it ended meanwhile
+            parent = path.read_text().rpartition(")")[2].split()[1]
+            if int(parent) == os.getpid():
+                yield int(path.parent.name)
 
 
 def wait_to_be_ended() -> None:

@@ -49,6 +49,52 @@ def test_a_command_that_ends_by_itself_does_not_wait(
     assert waited == []
 
 
+PARENT = """
+import signal, subprocess, sys, time
+from tadsr.signals import pass_on_to_children
+pass_on_to_children()
+signal.signal(signal.SIGTERM, lambda *_: print("told", flush=True))
+child = subprocess.Popen(["sleep", "60"])
+print("ready", flush=True)
+print(child.wait(), flush=True)
+"""
+
+
+@pytest.mark.parametrize("under_slurm", [True, False])
+def test_a_job_of_slurm_passes_on_what_its_first_process_is_told(under_slurm: bool) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "SLURM_JOB_ID"}
+    if under_slurm:
+        environment["SLURM_JOB_ID"] = "7"
+    process = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True,
+                               env=environment)  # fmt: skip
+    assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    process.terminate()
+    assert process.stdout.readline() == "told\n"
+    if under_slurm:
+        assert process.stdout.readline() == f"{-signal.SIGTERM}\n"
+        assert process.wait(30) == 0
+    else:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1)
+        process.kill()
+        process.wait()
+
+
+def test_a_second_signal_does_not_end_the_waiting(
+    monkeypatch: pytest.MonkeyPatch, waited: list[float]
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+
+    def sleep(seconds: float) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        waited.append(seconds)
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    with pytest.raises(SystemExit) as ending, ended_by_signals():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert (ending.value.code, waited) == (128 + signal.SIGTERM, [LONGEST_GRACE])
+
+
 def test_a_file_that_was_being_written_is_gone_after_a_signal(tmp_path: Path) -> None:
     code = f"""
 import time

@@ -75,7 +75,7 @@ def test_a_pre_empted_training_starts_again_by_itself_and_ends_in_the_same_bits(
 
 @BOTH
 def test_a_job_over_its_memory_is_named_and_done_with_more(place: Place) -> None:
-    asked = "execution.resources={student: {mem_mb: 1000}}"
+    asked = "execution.resources={student: {mem_mb: 600}}"
     output = place.run("--until", "student", settings=(asked,))
     for job in ("student/full", "student/distill_only"):
         assert f"tried again: {job}: over its memory limit, says SLURM job" in output
@@ -84,7 +84,7 @@ def test_a_job_over_its_memory_is_named_and_done_with_more(place: Place) -> None
 
 
 def test_a_job_that_needs_more_at_every_attempt_fails_and_the_rest_is_done(place: Place) -> None:
-    asked = "execution.resources={evaluate: {mem_mb: 500}}"
+    asked = "execution.resources={evaluate: {mem_mb: 250}}"
     output = place.run("--retries", "1", code=1, settings=(asked,))
     assert "failed: evaluate/full: over its memory limit at attempt 2" in output
     assert "Traceback" not in output
