@@ -162,10 +162,11 @@ def require_data(plan: Plan) -> None:
     Merged results need none: their data sets are made.
 
     Raises:
-        TadsrError: naming all data sets whose folder is missing or empty.
+        TadsrError: naming all data sets whose folder is missing or empty, and models.
     """
     lacking = data_absences(plan.experiment)
     if lacking and "data" in stale_jobs(plan):
+        lacking += lacking_models(plan)
         raise TadsrError(f"experiment {plan.experiment.name}: {listed(lacking)}")
 
 
@@ -175,16 +176,21 @@ def require_models(plan: Plan) -> None:
     Raises:
         TadsrError: naming all that are missing, and how to get them.
     """
-    from tadsr.weights import Missing, status
-
-    found = [status(name) for name in plan.model_weights()]
-    lacking = [str(state) for state in found if isinstance(state, Missing)]
-    absent = (absence(plan.experiment, name) for name in plan.experiment.evaluation.models)
-    lacking += [reason for reason in absent if reason]
-    if lacking:
+    if lacking := lacking_models(plan):
         raise TadsrError(
             f"experiment {plan.experiment.name}: {'; '.join(lacking)}; or name other models"
         )
+
+
+def lacking_models(plan: Plan) -> list[str]:
+    """Why models that the experiment names cannot be used, and how to get them; one line each."""
+    from tadsr.weights import Missing, status
+
+    found = [status(name) for name in plan.model_weights()]
+    absent = [absence(plan.experiment, name) for name in plan.experiment.evaluation.models]
+    return [str(state) for state in found if isinstance(state, Missing)] + [
+        reason for reason in absent if reason
+    ]
 
 
 def stale_jobs(plan: Plan) -> list[str]:

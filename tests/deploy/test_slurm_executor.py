@@ -6,6 +6,7 @@ import asyncio
 import logging
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
 from types import SimpleNamespace
@@ -67,6 +68,13 @@ def test_one_ready_job_of_many_does_not_wait_for_the_others(executor: Any) -> No
     assert executor.single == [lonely] and executor.arrays == []
 
 
+def ask(command: str) -> Any:
+    """What the published executor is told; in a thread, which has no event loop of other tests."""
+    with ThreadPoolExecutor() as threads:
+        question = published.query_job_status(command, logging.getLogger())
+        return threads.submit(asyncio.run, question).result()
+
+
 def test_a_job_that_somebody_cancelled_has_failed_and_a_task_is_found_by_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,13 +89,12 @@ esac
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
     asked = published.query_job_status_sacct("a-run")
-    states, seconds = asyncio.run(published.query_job_status(asked, logging.getLogger()))
+    states, seconds = ask(asked)
     assert published.query_job_status is query_job_status
     assert states == {"13": "CANCELLED", "17_2": "COMPLETED", "18": "OUT_OF_MEMORY"}
     assert seconds >= 0
     program.write_text("#!/bin/sh\nexit 1\n")
-    nothing = asyncio.run(published.query_job_status(asked, logging.getLogger()))
-    assert nothing == (None, None)
+    assert ask(asked) == (None, None)
 
 
 def test_each_task_runs_its_own_command_alone(tmp_path: Path) -> None:
