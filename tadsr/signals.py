@@ -54,10 +54,11 @@ def _exit(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def pass_on_to_children() -> None:
-    """In a SLURM job, give this process's children each SIGTERM that it handles itself.
+    """In a SLURM job, tell this process's children of each SIGTERM that it handles itself.
 
     With control groups SLURM signals the first process of a step alone. That is Snakemake, which
-    then waits for its command, and the command would know of nothing until it is killed.
+    then waits for its command, and the command would know of nothing until it is killed. A command
+    that has no handler yet would die of the signal, and the job count as failed: it is not told.
     """
     if "SLURM_JOB_ID" not in os.environ:
         return
@@ -70,16 +71,17 @@ def pass_on_to_children() -> None:
 def _pass_on(reading: int) -> None:
     while numbers := os.read(reading, 64):
         if signal.SIGTERM in numbers:
-            for child in _children():
+            for child in _children_that_handle(signal.SIGTERM):
                 with suppress(ProcessLookupError):
                     os.kill(child, signal.SIGTERM)
 
 
-def _children() -> Iterator[int]:
-    for path in Path("/proc").glob("[0-9]*/stat"):
+def _children_that_handle(number: int) -> Iterator[int]:
+    for path in Path("/proc").glob("[0-9]*/status"):
         with suppress(OSError):  # it ended meanwhile
-            parent = path.read_text().rpartition(")")[2].split()[1]
-            if int(parent) == os.getpid():
+            state = dict(line.split(":", 1) for line in path.read_text().splitlines())
+            handled = int(state["SigCgt"], 16) >> (number - 1) & 1
+            if int(state["PPid"]) == os.getpid() and handled:
                 yield int(path.parent.name)
 
 

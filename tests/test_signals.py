@@ -54,9 +54,18 @@ import signal, subprocess, sys, time
 from tadsr.signals import pass_on_to_children
 pass_on_to_children()
 signal.signal(signal.SIGTERM, lambda *_: print("told", flush=True))
-child = subprocess.Popen(["sleep", "60"])
+starting = subprocess.Popen(["sleep", "60"])
+child = subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdout=subprocess.PIPE)
+child.stdout.readline()
 print("ready", flush=True)
-print(child.wait(), flush=True)
+print(child.wait(), starting.poll(), flush=True)
+starting.kill()
+"""
+CHILD = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
+print("ready", flush=True)
+time.sleep(60)
 """
 
 
@@ -65,13 +74,13 @@ def test_a_job_of_slurm_passes_on_what_its_first_process_is_told(under_slurm: bo
     environment = {name: value for name, value in os.environ.items() if name != "SLURM_JOB_ID"}
     if under_slurm:
         environment["SLURM_JOB_ID"] = "7"
-    process = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True,
-                               env=environment)  # fmt: skip
+    command = [sys.executable, "-c", PARENT, CHILD]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     assert process.stdout is not None and process.stdout.readline() == "ready\n"
     process.terminate()
     assert process.stdout.readline() == "told\n"
     if under_slurm:
-        assert process.stdout.readline() == f"{-signal.SIGTERM}\n"
+        assert process.stdout.readline() == "7 None\n"  # what had no handler lives on
         assert process.wait(30) == 0
     else:
         with pytest.raises(subprocess.TimeoutExpired):
