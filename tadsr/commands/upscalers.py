@@ -103,8 +103,8 @@ def upscaler_factory(plan: Plan, name: str, dataset: str, device: str) -> Callab
         case "teacher":
             return lambda: PipelineUpscaler(plan.teacher / "model", steps, device)
         case "student":
-            draw = noise_draw(plan.experiment, name)
-            return lambda: PipelineUpscaler(plan.student(name) / "model", steps, device, draw)
+            model = plan.student(name) / "model"
+            return lambda: PipelineUpscaler(model, steps, device, noise_draw(name))
 
 
 def load_checkpoint(plan: Plan, name: str, device: str) -> Upscaler:

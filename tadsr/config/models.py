@@ -36,6 +36,12 @@ def is_reserved(name: str) -> bool:
     return name in RESERVED or name.startswith("teacher-")
 
 
+def split_upscaler(name: str) -> tuple[str, int | None]:
+    """`full/seed-2` to ("full", 2); `teacher-15` to ("teacher-15", None)."""
+    variant, _, seed = name.partition("/seed-")
+    return variant, int(seed) if seed.isdigit() else None
+
+
 class PipelineSpec(Config):
     """A saved pipeline, and the steps it runs in; a path alone stands for one step."""
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from tadsr.config.models import split_upscaler
 from tadsr.errors import CorruptionError, DataError, TadsrError
 from tadsr.files import atomic_path, canonical_json, is_plain_name
 
@@ -137,12 +138,6 @@ def gather(
     }
     complete = {name: MetricCard.from_dict(card).to_dict() for name, (card, _) in cards.items()}
     return Gathered(whole, complete, missing)
-
-
-def split_upscaler(name: str) -> tuple[str, int | None]:
-    """`full/seed-2` to ("full", 2); `teacher-15` to ("teacher-15", None)."""
-    variant, _, seed = name.partition("/seed-")
-    return variant, int(seed) if seed.isdigit() else None
 
 
 def _score_files(

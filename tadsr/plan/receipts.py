@@ -72,20 +72,22 @@ def fresh_jobs(plan: Plan) -> set[str]:
             continue
         receipt = read_json(path)
         made[name] = digest_json(receipt["cells"])
-        of_now = inputs_digest(plan, job, made)
-        # Receipts of versions that did not note their inputs are taken as they are.
-        if receipt["recipe"] == job.digest and receipt.get("inputs", of_now) == of_now:
+        if _is_of_now(plan, job, receipt, made):
             fresh.add(name)
     return fresh
 
 
 def is_made(plan: Plan, job_id: str) -> bool:
     """Whether a job's receipt is of the settings of now and of what its inputs' receipts say."""
-    path, job = plan.receipt(job_id), plan.jobs[job_id]
-    if not path.is_file():
-        return False
-    receipt = read_json(path)
-    of_now = inputs_digest(plan, job)
+    path = plan.receipt(job_id)
+    return path.is_file() and _is_of_now(plan, plan.jobs[job_id], read_json(path))
+
+
+def _is_of_now(
+    plan: Plan, job: Job, receipt: dict[str, Any], made: dict[str, str] | None = None
+) -> bool:
+    """Receipts of versions that did not note their inputs are taken as they are."""
+    of_now = inputs_digest(plan, job, made)
     return bool(receipt["recipe"] == job.digest and receipt.get("inputs", of_now) == of_now)
 
 

@@ -16,6 +16,7 @@ from tadsr.config.base import remembered
 from tadsr.config.data import DatasetSpec
 from tadsr.config.experiment import Cell, Experiment
 from tadsr.config.metrics import MetricSpec
+from tadsr.config.models import split_upscaler
 from tadsr.config.student import TargetsSpec
 from tadsr.files import digest_json
 
@@ -169,21 +170,19 @@ def evaluation(experiment: Experiment, name: str, dataset_name: str) -> Recipe:
         "kind": kind,
         "steps": experiment.evaluation.steps(name) or 1,
         "threads": experiment.evaluation.threads,
-        "draw": noise_draw(experiment, name),
+        "draw": noise_draw(name),
     }
     return Recipe("evaluate", settings, upstream)
 
 
-def noise_draw(experiment: Experiment, name: str) -> int:
+def noise_draw(name: str) -> int:
     """Which draw of sampling noise an upscaler is evaluated with.
 
     A student's is its training seed: pairs of variants share it, and what a draw does to a
     variant's mean is in the scatter over seeds, where intervals and verdicts see it. All others
     have draw 0.
     """
-    if experiment.evaluation.kind(name) != "student":
-        return 0
-    return int(name.rpartition("/seed-")[2])
+    return split_upscaler(name)[1] or 0
 
 
 def trained_runs(experiment: Experiment) -> list[str]:

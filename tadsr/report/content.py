@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,17 @@ class ReportContent:
     def dataset(self, name: str) -> Dataset:
         """A test set by name."""
         return next(dataset for dataset in self.datasets if dataset.name == name)
+
+    @cached_property
+    def most_images(self) -> Mapping[tuple[str, str], int]:
+        """By (data set, metric): images of the mean that is over most of them.
+
+        0 for a metric of the whole set; without what no upscaler has.
+        """
+        most: dict[tuple[str, str], int] = {}
+        for (dataset, _, metric), mean in self.means.items():
+            most[dataset, metric] = max(mean.n_images, most.get((dataset, metric), 0))
+        return most
 
     def delta(self, variant: str) -> dict[str, Any] | None:
         """What a variant changes, with what its search picked; None if none is picked yet."""

@@ -22,7 +22,7 @@ def lack(content: ReportContent, dataset: str, upscaler: str, metric: str) -> st
     mean = content.means.get((dataset, upscaler, metric))
     if mean is None:
         return ""
-    images = _most_images(content, dataset, metric)
+    images = content.most_images[dataset, metric]
     seeds = sum(cell.status == "done" for cell in content.cells_of(upscaler))
     found = [f"{mean.n_images} of {count(images, 'image')}"] if mean.n_images < images else []
     found += [f"{mean.n_seeds} of {count(seeds, 'seed')}"] if mean.n_seeds < seeds else []
@@ -43,17 +43,10 @@ def part_notes(
              f"ranked: {', '.join(lacks)}."] if lacks else []  # fmt: skip
     whole = content.dataset(dataset).n_images
     for metric in metrics:
-        images = _most_images(content, dataset, metric.id)
+        images = content.most_images.get((dataset, metric.id), 0)
         if 0 < images < whole:
             notes.append(
                 f"{metric.title}: over {images} of {count(whole, 'image')}; the others have no "
                 "score in any row."
             )
     return notes
-
-
-def _most_images(content: ReportContent, dataset: str, metric: str) -> int:
-    """Images of the mean that is over most of them; 0 for a metric of the whole set."""
-    rows = (content.means.get((dataset, name, metric))
-            for name in (*content.baselines, *content.variants))  # fmt: skip
-    return max((mean.n_images for mean in rows if mean is not None), default=0)

@@ -52,11 +52,11 @@ def test_settings_of_an_absent_term_do_not_matter() -> None:
 
 def test_variants_of_a_seed_share_their_draw_of_sampling_noise_and_seeds_do_not() -> None:
     experiment = Experiment.load(DEMO, [])
-    draws = {cell.name: recipes.noise_draw(experiment, cell.name) for cell in experiment.cells()}
+    draws = {cell.name: recipes.noise_draw(cell.name) for cell in experiment.cells()}
     for cell in experiment.cells():
         assert draws[cell.name] == cell.seed
     assert len(set(draws.values())) == len(experiment.seeds) > 1
-    assert {recipes.noise_draw(experiment, name) for name in experiment.evaluation.models} == {0}
+    assert {recipes.noise_draw(name) for name in experiment.evaluation.models} == {0}
 
 
 def test_a_seed_changes_students_but_not_teacher_and_targets() -> None:
